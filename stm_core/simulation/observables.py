@@ -1,0 +1,129 @@
+"""What a Hartree-Fock state shows: gap, local density of states, order parameters."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from .lattice import Crystal, TwistedBilayer
+from .starts import intralayer_bonds, kekule_vectors
+
+LAYERS = {"bottom": (0,), "top": (1,), "both": (0, 1)}
+
+
+def fermi(energy: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """Fermi-Dirac occupation of levels measured from the chemical potential (both in eV)."""
+    return expit(-energy / temperature)
+
+
+def thermal_kernel(energy: NDArray[np.float64], broadening: float) -> NDArray[np.float64]:
+    """Tunnelling resolution g(E) = sech²(E/2w)/(4w), in 1/eV.
+
+    The derivative of the Fermi function of a tip at an effective temperature w that also absorbs
+    the lock-in modulation; its full width at half maximum is 3.53 w.
+    """
+    occupied = fermi(energy, broadening)
+    return occupied * (1 - occupied) / broadening
+
+
+def indirect_gap(energies: NDArray[np.float64], electrons: float) -> float:
+    """Gap between the highest filled and lowest empty level over all k, in eV.
+
+    Parameters
+    ----------
+    energies : (2, n_k, N) float array
+        Levels of both spins in eV.
+    electrons : float
+        Electrons per cell.
+
+    Returns
+    -------
+    float
+        0 for a metal, also whenever the filling leaves a level partly filled.
+    """
+    levels = np.sort(energies, axis=None)
+    filled = electrons * energies.shape[1]
+    if abs(filled - round(filled)) > 1e-9 or not 0 < round(filled) < levels.size:
+        return 0.0
+    n = round(filled)
+    return float(levels[n] - levels[n - 1])
+
+
+def local_density_of_states(
+    weights: NDArray[np.float64], energies: NDArray[np.float64], bias: NDArray[np.float64], broadening: float
+) -> NDArray[np.float64]:
+    """LDOS_i(E) = (1/n_k) Σ_{k,n,σ} |ψ_i|² g(E - ε).
+
+    Parameters
+    ----------
+    weights : (2, n_k, n_atoms, N) float array
+        |ψ_i|² of every level.
+    energies : (2, n_k, N) float array
+        Levels measured from the chemical potential, in eV.
+    bias : (n_bias,) float array
+        Energies E in eV.
+    broadening : float
+        Width w of ``thermal_kernel``, in eV.
+
+    Returns
+    -------
+    (n_bias, n_atoms) float array
+        States per eV and atom, both spins together.
+    """
+    kernel = thermal_kernel(bias[:, None, None, None] - energies, broadening)
+    return np.einsum("bskn,skin->bi", kernel, weights, optimize=True) / energies.shape[1]
+
+
+def order_parameters(
+    crystal: Crystal, density: NDArray[np.float64], bond_order: NDArray[np.complex128] | None = None
+) -> dict[str, float]:
+    """Numbers that tell broken-symmetry states apart.
+
+    Parameters
+    ----------
+    crystal : Crystal
+        N atoms.
+    density : (2, N) float array
+        Electrons per atom and spin.
+    bond_order : (n_bonds,) complex array, optional
+        ⟨c†_B c_A⟩ summed over spins on ``intralayer_bonds(crystal)``; needed for the Kekulé entries.
+
+    Returns
+    -------
+    dict
+        ``staggered_spin`` and ``sublattice`` (A minus B, per atom), ``total_spin`` (electrons per
+        cell), ``maximum_moment`` and ``charge_modulation`` (electrons); for a twisted bilayer also
+        ``layer`` (top minus bottom, electrons per cell), ``c3_breaking`` (relative norm of the
+        part of the charge that a threefold turn changes) and ``kekule``, ``kekule_current``: norm
+        of the bond order and bond current per bond at the moiré vectors around the graphene K
+        points, where intervalley coherence shows.
+    """
+    charge, spin = density.sum(axis=0), density[0] - density[1]
+    sign = 1.0 - 2.0 * crystal.sublattice
+    result = {
+        "staggered_spin": float(np.mean(sign * spin)),
+        "total_spin": float(spin.sum()),
+        "sublattice": float(np.mean(sign * charge)),
+        "maximum_moment": float(np.abs(spin).max()),
+        "charge_modulation": float(np.ptp(charge)),
+    }
+    if isinstance(crystal, TwistedBilayer):
+        result["layer"] = float(charge[crystal.layer == 1].sum() - charge[crystal.layer == 0].sum())
+        turned = charge[crystal.point_group["C6^2"]]
+        fluctuation = np.linalg.norm(charge - charge.mean())
+        result["c3_breaking"] = float(np.linalg.norm(turned - charge) / max(fluctuation, 1e-12))
+        if bond_order is not None:
+            result["kekule"] = _kekule_norm(crystal, bond_order.real)
+            result["kekule_current"] = _kekule_norm(crystal, bond_order.imag)
+    return result
+
+
+def _kekule_norm(crystal: TwistedBilayer, bonds: NDArray[np.float64]) -> float:
+    """√(Σ_G |Σ_b p_b e^{-iG·r_b}|²) per bond, G over the Kekulé vectors of both layers."""
+    pairs = intralayer_bonds(crystal)
+    middle = crystal.positions[pairs.source, :2] + pairs.displacement[:, :2] / 2
+    weight = 0.0
+    for layer in (0, 1):
+        inside = crystal.layer[pairs.source] == layer
+        phases = np.exp(-1j * middle[inside] @ kekule_vectors(crystal, layer).T)
+        weight += float(np.sum(np.abs(bonds[inside] @ phases) ** 2))
+    return float(np.sqrt(weight) / len(bonds))
