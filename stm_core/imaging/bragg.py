@@ -1,0 +1,92 @@
+"""The Fourier components of a periodic LDOS: amplitudes at the moiré reciprocal vectors."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from stm_core.imaging.fourier import checked_ldos, k_axes
+from stm_core.simulation import GRAPHENE_LATTICE
+
+LAYERS = {"bottom": 0, "top": 1}
+
+
+def layer_mask(layers: ArrayLike, layer: str) -> NDArray[np.bool_]:
+    """Select the atoms of one layer, or of both.
+
+    Parameters
+    ----------
+    layers : array of int, shape (N,)
+        0 on the bottom layer, 1 on the top layer.
+    layer : str
+        "top", "bottom" or "both".
+
+    Returns
+    -------
+    numpy bool array, shape (N,)
+
+    Raises
+    ------
+    ValueError
+        If `layer` is another word.
+    """
+    layers = np.asarray(layers)
+    if layer == "both":
+        return np.ones(layers.shape, dtype=bool)
+    if layer not in LAYERS:
+        raise ValueError(f"layer is {layer!r}; accepted are 'top', 'bottom' and 'both'.")
+    return layers == LAYERS[layer]
+
+
+def _window_vectors(cell: Any, extent: float) -> NDArray[np.float64]:
+    """Moiré reciprocal vectors in the window, by length and then by angle; the first is G = 0."""
+    kx, ky = k_axes(2, extent)
+    limit = np.array([kx[-1], ky[-1]]) / GRAPHENE_LATTICE
+    # m = G·a₁/2π, so |m| ≤ |G|max·|a₁|/2π, and the same for the second vector.
+    reach = int(np.ceil(np.linalg.norm(limit) * np.linalg.norm(cell.lattice, axis=1).max() / (2 * np.pi)))
+    steps = np.arange(-reach, reach + 1)
+    m, n = np.meshgrid(steps, steps, indexing="ij")
+    vectors = np.stack([m.ravel(), n.ravel()], axis=1) @ np.asarray(cell.reciprocal)
+    inside = (np.abs(vectors) <= limit * (1 + 1e-9)).all(axis=1)
+    vectors = vectors[inside]
+    length = np.round(np.linalg.norm(vectors, axis=1), 9)
+    angle = np.round(np.arctan2(vectors[:, 1], vectors[:, 0]), 9)
+    return vectors[np.lexsort((angle, length))]
+
+
+def bragg_amplitudes(
+    cell: Any, ldos: ArrayLike, layer: str = "top", extent: float = 1.1
+) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
+    """Complex FT-LDOS at the moiré reciprocal vectors, where a periodic map holds all it knows.
+
+    Parameters
+    ----------
+    cell : TwistedBilayer
+        Anything with `positions` (N, 3) in Å, `lattice` and `reciprocal` (2, 2) rows, `layer` (N,).
+    ldos : array, shape (n_bias, N), (N,) or (..., N)
+        LDOS in 1/eV on every atom, or on the atoms of `layer` only.
+    layer : str
+        "top", "bottom" or "both".
+    extent : float
+        Half width of the window, as in `ft_ldos`.
+
+    Returns
+    -------
+    amplitudes : numpy complex array, shape (n_bias, n_G) or (..., n_G)
+        Σ_i LDOS_i exp(−iG·r_i), in the unit of `ldos`.
+    G : numpy float array, shape (n_G, 2)
+        Vectors in 1/Å, sorted by length and then by angle; `G[0]` is zero.
+
+    Raises
+    ------
+    ValueError
+        If the layer is unknown, or `ldos` matches neither the cell nor the layer, or is not finite.
+    """
+    mask = layer_mask(cell.layer, layer)
+    values = np.asarray(ldos, dtype=float)
+    if values.ndim and values.shape[-1] == mask.size:
+        values = values[..., mask]
+    values = checked_ldos(values, int(mask.sum()))
+    vectors = _window_vectors(cell, extent)
+    phases = np.asarray(cell.positions)[mask, :2] @ vectors.T
+    return values @ np.exp(-1j * phases), vectors
