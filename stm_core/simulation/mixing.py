@@ -23,6 +23,7 @@ class CommutatorDIIS:
             raise ValueError(f"the history must hold at least one Fock matrix, not {history}")
         self._fock: deque[torch.Tensor] = deque(maxlen=history)
         self._error: deque[torch.Tensor] = deque(maxlen=history)
+        self._overlap = torch.zeros((0, 0), dtype=torch.float64)
 
     def __call__(self, fock: torch.Tensor, density: torch.Tensor) -> torch.Tensor:
         """Extrapolated Fock matrix.
@@ -42,21 +43,28 @@ class CommutatorDIIS:
         single = torch.complex64 if product.is_complex() else torch.float32
         self._fock.append(fock)
         self._error.append((product - product.mH).to(single))
-        coefficients = self._coefficients()
-        result = coefficients[0] * self._fock[0]
-        for c, f in zip(coefficients[1:], list(self._fock)[1:], strict=True):
-            result += c * f
+        self._extend_overlap()
+        result = torch.zeros_like(fock)
+        for coefficient, past in zip(self._coefficients(), self._fock, strict=True):
+            result.add_(past, alpha=coefficient)
         return result
 
-    def _coefficients(self) -> list[float]:
-        n = len(self._error)
+    def _extend_overlap(self) -> None:
+        newest = torch.view_as_real(self._error[-1]) if self._error[-1].is_complex() else self._error[-1]
+        row = []
+        for error in self._error:
+            real = torch.view_as_real(error) if error.is_complex() else error
+            row.append(float(torch.dot(real.reshape(-1), newest.reshape(-1))))
+        n = len(row)
         overlap = torch.empty((n, n), dtype=torch.float64)
-        for a in range(n):
-            for b in range(a, n):
-                value = torch.sum(self._error[a].conj() * self._error[b]).real
-                overlap[a, b] = overlap[b, a] = float(value)
+        overlap[: n - 1, : n - 1] = self._overlap[len(self._overlap) - n + 1 :, len(self._overlap) - n + 1 :]
+        overlap[-1] = overlap[:, -1] = torch.tensor(row, dtype=torch.float64)
+        self._overlap = overlap
+
+    def _coefficients(self) -> list[float]:
         # Scaling to a unit diagonal keeps the system solvable as the errors shrink by many orders.
-        scale = torch.sqrt(torch.diagonal(overlap)).clamp_min(torch.finfo(torch.float64).tiny)
-        normalised = overlap / torch.outer(scale, scale)
-        weights = torch.linalg.lstsq(normalised, 1.0 / scale[:, None], rcond=1e-12, driver="gelsd").solution[:, 0] / scale
+        scale = torch.sqrt(torch.diagonal(self._overlap)).clamp_min(torch.finfo(torch.float64).tiny)
+        normalised = self._overlap / torch.outer(scale, scale)
+        right = (1.0 / scale)[:, None]
+        weights = torch.linalg.lstsq(normalised, right, rcond=1e-12, driver="gelsd").solution[:, 0] / scale
         return (weights / weights.sum()).tolist()

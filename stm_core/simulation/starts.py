@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from .hopping import NeighbourPairs, neighbour_pairs
 from .lattice import BOND_LENGTH, GRAPHENE_LATTICE, Crystal, TwistedBilayer
 
-STARTS = ("spin", "valley", "sublattice", "random")
+STARTS = ("spin", "sublattice", "valley", "random")
 """Kinds of start, chosen by the seed modulo four."""
 
 FIELD_STRENGTH = 0.1
@@ -16,9 +16,9 @@ FIELD_STRENGTH = 0.1
 def starting_field(crystal: Crystal, seed: int) -> tuple[str, NDArray[np.complex128]]:
     """A random field of a definite kind that breaks the symmetry of a crystal.
 
-    ``seed % 4`` picks the kind: staggered spin, valley coherence (a √3×√3 pattern of bonds; on
-    crystals without a twist the random kind), sublattice charge, or independent random potentials
-    for each spin and atom. The seed also draws signs, strengths, phases and a weak disorder that
+    ``seed % 4`` picks the kind: staggered spin, sublattice charge, valley coherence (a complex √3×√3
+    pattern of bonds; on crystals without a twist the random kind), or independent random
+    potentials for each spin and atom. The seed also draws signs, strengths, phases and a weak disorder that
     lifts what symmetry remains.
 
     Parameters
@@ -89,14 +89,15 @@ def kekule_vectors(crystal: TwistedBilayer, layer: int) -> NDArray[np.float64]:
 
 
 def _kekule_bonds(crystal: TwistedBilayer, phase: float) -> NDArray[np.complex128]:
-    """Hermitian bond pattern of unit strength with Fourier weight at the graphene K points."""
+    """Hermitian bond pattern of unit root mean square with Fourier weight at the graphene K points."""
     bonds = intralayer_bonds(crystal)
     middle = crystal.positions[bonds.source, :2] + bonds.displacement[:, :2] / 2
     pattern = np.zeros(len(middle))
     for layer in (0, 1):
         inside = crystal.layer[bonds.source] == layer
         vectors = kekule_vectors(crystal, layer)
-        pattern[inside] = np.cos(middle[inside] @ vectors.T + phase).sum(axis=1) / len(vectors)
+        pattern[inside] = np.cos(middle[inside] @ vectors.T + phase).sum(axis=1)
+    pattern /= np.sqrt(np.mean(pattern**2))
     n = crystal.n_atoms
     field = np.zeros((n, n), dtype=complex)
     np.add.at(field, (bonds.source, bonds.target), pattern * np.exp(1j * phase))

@@ -1,0 +1,23 @@
+"""Data: Hartree-Fock sweeps, the dataset they make, the images and splits that models see."""
+
+from .images import ImageSet, image_set, ldos_image
+from .protocols import Split, continuous_protocol, paper_protocol
+from .stm_files import LDOSTable, read_ldos_files
+from .store import load_dataset, write_dataset
+from .sweep import Sweep, SweepPlan, read_plan
+
+__all__ = [
+    "ImageSet",
+    "LDOSTable",
+    "Split",
+    "Sweep",
+    "SweepPlan",
+    "continuous_protocol",
+    "image_set",
+    "ldos_image",
+    "load_dataset",
+    "paper_protocol",
+    "read_ldos_files",
+    "read_plan",
+    "write_dataset",
+]

@@ -1,0 +1,88 @@
+"""Which samples train a model and which test it: splits that never share a value of U."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_INTEGER = 1e-6  # eV
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Boolean masks (n,) over samples; no value of U stands in two of them."""
+
+    train: NDArray[np.bool_]
+    validation: NDArray[np.bool_]
+    test: NDArray[np.bool_]
+
+
+def paper_protocol(U: ArrayLike, leave_out: float | None = None, highest: float = 5.0) -> Split:
+    """Train on integer U, test on all other U (arXiv:2602.18890, held-out set).
+
+    Parameters
+    ----------
+    U : (n,) float array
+        In eV, one for each sample or image.
+    leave_out : float, optional
+        Integer U set aside to stop training early; none by default.
+    highest : float
+        Largest U trained on, in eV; larger integers are in no set.
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to train on, or ``leave_out`` is not among the integers.
+    """
+    U = np.asarray(U, dtype=float)
+    integer = np.abs(U - np.rint(U)) < _INTEGER
+    train = integer & (U <= highest + _INTEGER)
+    validation = np.zeros_like(train)
+    if leave_out is not None:
+        validation = train & (np.abs(U - leave_out) < _INTEGER)
+        if not validation.any():
+            choices = ", ".join(f"{value:g}" for value in np.unique(U[train]))
+            raise ValueError(f"leave_out must be one of the training values {choices} eV, not {leave_out}")
+        train = train & ~validation
+    if not train.any():
+        raise ValueError(f"the paper protocol needs samples at integer U up to {highest:g} eV, and there are none")
+    return Split(train, validation, ~integer)
+
+
+def continuous_protocol(
+    U: ArrayLike, seed: int = 0, fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
+) -> Split:
+    """Shuffle the distinct values of U into training, validation and test.
+
+    Parameters
+    ----------
+    U : (n,) float array
+        In eV.
+    seed : int
+        Of the shuffle.
+    fractions : three floats
+        Shares of the values of U; they add up to one.
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    ValueError
+        If the fractions do not add up to one, or a set would be empty.
+    """
+    U = np.asarray(U, dtype=float)
+    if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
+        raise ValueError(f"the three fractions must be positive and add up to one, not {fractions}")
+    values = np.random.default_rng(seed).permutation(np.unique(U))
+    cuts = np.rint(np.cumsum(fractions)[:2] * len(values)).astype(int)
+    parts = np.split(values, cuts)
+    if min(map(len, parts)) == 0:
+        raise ValueError(f"{len(values)} distinct values of U are too few for fractions {fractions}")
+    train, validation, test = (np.isin(U, part) for part in parts)
+    return Split(train, validation, test)
