@@ -1,0 +1,184 @@
+"""The command line: ``python -m stm_core study | sweep | predict``.
+
+Bad input ends in one sentence on standard error and exit code 2, a failure on the way in exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from stm_core import __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("stm_core").setLevel(logging.INFO)
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, OSError) as error:
+        return _refuse(error, 2)
+    except RuntimeError as error:
+        return _refuse(error, 1)
+    except ModuleNotFoundError as error:
+        return _refuse(f"{options.command} needs {error.name}: pip install -c constraints.txt '.[book]'", 1)
+    except KeyboardInterrupt:
+        return _refuse("stopped; what is finished is kept, and the same command goes on from there", 130)
+    return 0
+
+
+def _refuse(reason: object, code: int) -> int:
+    sys.stderr.write(f"stm_core: {' '.join(str(reason).split())}\n")
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m stm_core", description=(__doc__ or "").split("\n")[2])
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_study(commands.add_parser("study", help="run the notebooks with a profile, then build the book"))
+    _add_sweep(
+        commands.add_parser("sweep", help="run a plan of Hartree-Fock samples, resuming where it stopped")
+    )
+    _add_predict(commands.add_parser("predict", help="read U from LDOS tables or images"))
+    return parser
+
+
+def _add_study(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--profile", default="quick", help="quick, paper, or a YAML file (default: quick)")
+    command.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help="run just these notebooks again"
+    )
+    command.add_argument(
+        "--from", dest="start", metavar="NAME", help="run this notebook and all after it again"
+    )
+    command.add_argument(
+        "-p",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("KEY", "VALUE"),
+        help="lay a parameter over the profile's",
+    )
+    command.add_argument("--no-book", action="store_true", help="execute the notebooks, build no book")
+    command.add_argument(
+        "--output", type=Path, metavar="DIR", help="folder that receives _build (default: here)"
+    )
+    command.set_defaults(run=_study)
+
+
+def _study(options: argparse.Namespace) -> None:
+    from stm_core.study import run_study
+
+    overrides = {key: yaml.safe_load(value) for key, value in options.p}
+    made = run_study(
+        output=options.output,
+        profile=options.profile,
+        only=options.only,
+        start=options.start,
+        overrides=overrides,
+        book=not options.no_book,
+    )
+    sys.stdout.write(f"{made}\n")
+
+
+def _add_sweep(command: argparse.ArgumentParser) -> None:
+    command.add_argument("plan", type=Path, help="YAML file that names the samples")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the samples")
+    command.set_defaults(run=_sweep)
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    from stm_core.data import Sweep, read_plan
+
+    sweep = Sweep(read_plan(options.plan), options.out)
+    sweep.run()
+    sys.stdout.write(f"{sweep.gather()}\n")
+
+
+def _add_predict(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="LDOS table (x y ldos), .npy picture or .png grey levels",
+    )
+    command.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="PATH",
+        help="trained network (default: the newest in _build/checkpoints)",
+    )
+    command.set_defaults(run=_predict)
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from stm_core.learning import ImageNetwork, load_checkpoint, predict
+
+    checkpoint = options.checkpoint or _newest_checkpoint(Path("_build/checkpoints"))
+    logging.getLogger(__package__).info("network: %s", checkpoint)
+    regressor = load_checkpoint(checkpoint)
+    size = cast(ImageNetwork, regressor.model).config.image_size
+    for path in options.files:
+        U = predict(regressor, _image(path, size)[None])[0]
+        sys.stdout.write(f"{path}\tU = {U:.3f} eV\n")
+
+
+def _newest_checkpoint(folder: Path) -> Path:
+    trained = sorted(folder.rglob("*.pt"), key=lambda path: path.stat().st_mtime)
+    if not trained:
+        raise FileNotFoundError(
+            f"no trained network in {folder}; run the study first, or name one by --checkpoint"
+        )
+    return trained[-1]
+
+
+def _image(path: Path, size: int) -> NDArray[np.floating]:
+    """Picture of ``size`` pixels a side, as `image_set` makes them, from an LDOS table, an array or a PNG."""
+    from stm_core.data import ldos_image, read_ldos_files
+    from stm_core.imaging import render
+
+    if path.suffix.lower() not in (".npy", ".png"):
+        table = read_ldos_files([path], labelled=False)[0]
+        return ldos_image(table.xy, table.ldos, size)
+    image = _array(path) if path.suffix.lower() == ".npy" else _grey(path)
+    if image.ndim != 2 or image.shape[0] != image.shape[1] or len(image) < size:
+        raise ValueError(
+            f"{path.name} has shape {image.shape}; a square picture of at least {size} pixels is needed"
+        )
+    if not np.isfinite(image).all():
+        raise ValueError(f"{path.name} holds NaN or infinity; a picture needs finite values")
+    return image if len(image) == size else render(image, size)
+
+
+def _array(path: Path) -> NDArray[np.floating]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        return np.asarray(loaded, dtype=np.float64)
+    except (ValueError, EOFError, TypeError) as error:
+        raise ValueError(f"{path.name} is no .npy array of numbers") from error
+
+
+def _grey(path: Path) -> NDArray[np.floating]:
+    """Grey levels from 0 to 1; like every picture here its rows ascend in k_y."""
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("L"), dtype=np.float64) / 255
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{path.name} is no picture that can be read") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())
