@@ -36,11 +36,7 @@ logger = logging.getLogger(__name__)
 CHECKOUT = Path(__file__).resolve().parents[1]
 EVERY_PAGE = "every_page"
 _TRAINED_WITH = ("simulation", "imaging", "data", "learning")
-# A page keeps results, not how long they took: no progress bars in it.
-_KERNEL_ARGUMENTS = [
-    "--log-level=ERROR",
-    "--IPKernelApp.exec_lines=import os; os.environ['TQDM_DISABLE'] = '1'",
-]
+_WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 class NotebookFailed(RuntimeError):
@@ -259,7 +255,7 @@ def _papermill(page: Page, target: Path, parameters: Mapping[str, Any], cwd: Pat
             cwd=str(cwd),
             kernel_name="python3",
             progress_bar=False,
-            extra_arguments=_KERNEL_ARGUMENTS,
+            extra_arguments=["--log-level=ERROR"],
         )
     except PapermillExecutionError as error:
         said = " ".join(f"{error.ename}: {error.evalue}".split())
@@ -277,17 +273,23 @@ def stage(root: Path, build: Path, executed: Mapping[str, Path]) -> Path:
     shutil.copytree(root / "book", source / "book", ignore=shutil.ignore_patterns("__pycache__"))
     (source / "notebooks").mkdir()
     for name, path in executed.items():
-        notebook = nbformat.read(path, as_version=4)
-        # Widget state would pull scripts from a content network; the other records hold paths and times.
-        for entry in (notebook, *notebook.cells):
-            for left_out in ("widgets", "papermill", "execution"):
-                entry.metadata.pop(left_out, None)
-        for cell in notebook.cells:
-            if "injected-parameters" in cell.metadata.get("tags", []):
-                cell.metadata["tags"] = [*cell.metadata["tags"], "hide-input"]
-        nbformat.write(notebook, source / "notebooks" / f"{name}.ipynb")
+        nbformat.write(_for_the_page(path), source / "notebooks" / f"{name}.ipynb")
     shutil.copy(root / "_config.yml", source)
     return source
+
+
+def _for_the_page(path: Path) -> nbformat.NotebookNode:
+    """An executed notebook without what a static page cannot show: widgets, paths and times of the run."""
+    notebook = nbformat.read(path, as_version=4)
+    for entry in (notebook, *notebook.cells):
+        for left_out in ("widgets", "papermill", "execution"):
+            entry.metadata.pop(left_out, None)
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+        cell.outputs = [output for output in cell.outputs if _WIDGET not in output.get("data", {})]
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata["tags"] = [*cell.metadata["tags"], "hide-input"]
+            cell.metadata["mystnb"] = {"code_prompt_show": "Parameters of this run"}
+    return notebook
 
 
 def build_book(source: Path, build: Path) -> Path:

@@ -20,6 +20,16 @@ MATHJAX = "mathjax/tex-chtml-full.js"
 PLOTLY = "plotly.min.js"
 
 
+def drop_thebe(app: Sphinx, config: Config) -> None:
+    """Unhook sphinx-thebe, which jupyter-book always loads: its live cells need a server."""
+    for listeners in list(app.events.listeners.values()):
+        for listener in list(listeners):
+            if listener.handler.__module__ == "sphinx_thebe":
+                app.disconnect(listener.id)
+    styles = app.registry.css_files
+    styles[:] = [style for style in styles if style[0] != "sphinx-thebe.css"]
+
+
 def vendor(app: Sphinx, config: Config) -> None:
     """Lay the scripts out in a static folder of their own and point Sphinx at it."""
     folder = Path(app.doctreedir) / "vendored"
@@ -47,7 +57,8 @@ def ask_for_plotly(app: Sphinx, page: str, template: str, context: dict[str, Any
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the two handlers."""
+    """Register the handlers."""
+    app.connect("config-inited", drop_thebe)
     app.connect("config-inited", vendor)
     app.connect("html-page-context", ask_for_plotly)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
