@@ -52,13 +52,10 @@ class ImageSet:
 
 
 def _picture(grid: FourierGrid, ldos: NDArray, size: int, style: str) -> NDArray[np.float32]:
-    magnitude = grid.magnitude(ldos)
-    if style == "paper":
-        return render(magnitude, size, style).astype(np.float32) / np.float32(255)
+    # Dividing first keeps the tiny LDOS of a gap within the range of single precision.
     total = abs(ldos.sum())
-    if total == 0:
-        raise ValueError("the LDOS sums to zero, so |F(k)|/|F(0)| is undefined; a map with weight is needed.")
-    return np.asarray(render(magnitude, size, style) / total, dtype=np.float32)
+    picture = render(grid.magnitude(ldos / total if total > 0 else ldos), size, style)
+    return picture.astype(np.float32) / np.float32(255 if style == "paper" else 1)
 
 
 def ldos_image(
@@ -80,11 +77,12 @@ def ldos_image(
     Returns
     -------
     numpy float32 array, shape (size, size)
+        A map of zeros, as deep in a gap, has no F(0) to divide by and gives a blank picture.
 
     Raises
     ------
     ValueError
-        If shapes do not match, a value is not finite, the style is unknown or the map has no weight.
+        If shapes do not match, a value is not finite or the style is unknown.
     """
     grid = xy if isinstance(xy, FourierGrid) else FourierGrid.build(xy, n_k=n_k, dtype=np.float32)
     return _picture(grid, np.asarray(ldos, dtype=float), size, style)
@@ -149,7 +147,7 @@ def image_set(
     ------
     ValueError
         If a bias is not in the dataset, a word is unknown, the dataset is empty, or a map holds
-        values that are not finite or no weight.
+        values that are not finite.
     """
     if ds.sizes["sample"] == 0:
         raise ValueError("the dataset has no sample; at least one is needed to make images.")

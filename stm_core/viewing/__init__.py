@@ -1,0 +1,32 @@
+"""Figures of the study, static and interactive, and the explorer."""
+
+from stm_core.viewing.curves import (
+    band_figure,
+    level_figure,
+    pca_scores,
+    predicted_vs_true,
+    scf_convergence,
+    training_history,
+)
+from stm_core.viewing.display import figure_html, show
+from stm_core.viewing.explorer import Explorer, explorer
+from stm_core.viewing.figures import ft_ldos_map, ldos_map, saliency_overlay, similarity_matrix
+from stm_core.viewing.page import explorer_figure
+
+__all__ = [
+    "Explorer",
+    "band_figure",
+    "explorer",
+    "explorer_figure",
+    "figure_html",
+    "ft_ldos_map",
+    "ldos_map",
+    "level_figure",
+    "pca_scores",
+    "predicted_vs_true",
+    "saliency_overlay",
+    "scf_convergence",
+    "show",
+    "similarity_matrix",
+    "training_history",
+]

@@ -1,0 +1,259 @@
+"""Interactive figures: bands, convergence, training and errors. They return plotly figures."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import ArrayLike
+from plotly.subplots import make_subplots
+
+from stm_core.viewing.display import COLOURS, GREY, compact, interactive_layout
+
+
+def band_figure(
+    distance: ArrayLike,
+    bands: ArrayLike | Mapping[str, ArrayLike],
+    ticks: Sequence[tuple[str, float]],
+    window: tuple[float, float] | None = None,
+    title: str = "",
+) -> go.Figure:
+    """Bands along a path.
+
+    Parameters
+    ----------
+    distance : array, shape (n_k,)
+        Length along the path in 1/Å.
+    bands : array, shape (n_k, n_bands), or mapping of name to such arrays
+        Energies in eV, from the chemical potential or the Dirac point as the title says.
+    ticks : sequence of (str, float)
+        Names of the corners and their places along the path.
+    window : pair of floats, optional
+        Energies shown, in eV; bands that never enter are left out.
+    title : str
+
+    Returns
+    -------
+    plotly Figure
+    """
+    sets = bands if isinstance(bands, Mapping) else {"bands": bands}
+    figure = go.Figure()
+    for colour, (name, energies) in zip(COLOURS, sets.items(), strict=False):
+        lines = np.asarray(energies, dtype=float)
+        if window is not None:
+            lines = lines[:, (lines.max(axis=0) >= window[0]) & (lines.min(axis=0) <= window[1])]
+        # One trace with gaps draws hundreds of bands as fast as one.
+        gaps = np.vstack([lines, np.full(lines.shape[1], np.nan)])
+        path = np.append(np.asarray(distance, dtype=float), np.nan)
+        figure.add_scatter(
+            x=compact(np.tile(path, lines.shape[1])),
+            y=compact(gaps.T.ravel()),
+            mode="lines",
+            line={"color": colour, "width": 1.5},
+            name=name,
+        )
+    names, places = zip(*ticks, strict=True)
+    interactive_layout(figure, 430, title=title, showlegend=len(sets) > 1)
+    figure.update_xaxes(tickvals=places, ticktext=names, range=[min(places), max(places)], showgrid=True)
+    return figure.update_yaxes(title="E (eV)", range=window)
+
+
+def level_figure(levels: Mapping[str, ArrayLike], title: str = "", unit: str = "E − μ (eV)") -> go.Figure:
+    """Energy levels as short bars in one column per name.
+
+    Parameters
+    ----------
+    levels : mapping of str to array, shape (n,)
+        Energies in eV.
+    title, unit : str
+        Title and label of the energy axis.
+
+    Returns
+    -------
+    plotly Figure
+    """
+    figure = go.Figure()
+    for column, (name, energies) in enumerate(levels.items()):
+        values = np.asarray(energies, dtype=float).ravel()
+        bars = np.tile([column - 0.35, column + 0.35, np.nan], values.size)
+        figure.add_scatter(
+            x=compact(bars),
+            y=compact(np.repeat(values, 3)),
+            mode="lines",
+            line={"color": COLOURS[column % len(COLOURS)], "width": 2},
+            name=name,
+        )
+    interactive_layout(figure, 420, title=title, showlegend=False)
+    figure.update_xaxes(tickvals=list(range(len(levels))), ticktext=list(levels))
+    return figure.update_yaxes(title=unit)
+
+
+def scf_convergence(history: ArrayLike, tolerance: float | None = None, title: str = "") -> go.Figure:
+    """Residual and energy of a self-consistent run against the iteration, on logarithmic scales.
+
+    Parameters
+    ----------
+    history : array, shape (n_iterations, 2)
+        Residual max|Δρ| and total energy in eV, as `HartreeFockState.history` holds.
+    tolerance : float, optional
+        Residual at which the run stops, drawn as a line.
+    title : str
+
+    Returns
+    -------
+    plotly Figure
+
+    Raises
+    ------
+    ValueError
+        If `history` does not have two columns.
+    """
+    steps = np.asarray(history, dtype=float)
+    if steps.ndim != 2 or steps.shape[1] != 2:
+        raise ValueError(
+            f"history has shape {steps.shape}; (n_iterations, 2), residual and energy, is needed."
+        )
+    number = np.arange(1, len(steps) + 1)
+    above = np.abs(steps[:-1, 1] - steps[-1, 1])
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
+    curves = {"residual": (number, steps[:, 0]), "|E − E<sub>final</sub>|": (number[:-1], above)}
+    for row, (name, (x, y)) in enumerate(curves.items(), start=1):
+        shown = np.where(y > 0, y, np.nan)
+        figure.add_scatter(x=x, y=compact(shown), mode="lines+markers", name=name, row=row, col=1)
+    if tolerance is not None:
+        figure.add_hline(y=tolerance, line={"dash": "dash", "color": GREY}, row=1, col=1)
+    interactive_layout(figure, 460, title=title, showlegend=False)
+    figure.update_yaxes(type="log", exponentformat="power")
+    figure.update_yaxes(title="residual max|Δρ|", row=1, col=1)
+    figure.update_yaxes(title="|E − E<sub>final</sub>| (eV)", row=2, col=1)
+    return figure.update_xaxes(title="iteration", row=2, col=1)
+
+
+def predicted_vs_true(
+    U_true: ArrayLike,
+    predictions: ArrayLike | Mapping[str, ArrayLike],
+    levels: Sequence[float] = (),
+    title: str = "",
+) -> go.Figure:
+    """Predicted against true U, with the line of perfect prediction.
+
+    Parameters
+    ----------
+    U_true : array, shape (n,)
+        True U in eV.
+    predictions : array, shape (n,), or mapping of model name to such arrays
+        Predicted U in eV.
+    levels : sequence of floats
+        U that was trained on, drawn as faint lines: predictions that snap to them show.
+    title : str
+
+    Returns
+    -------
+    plotly Figure
+
+    Raises
+    ------
+    ValueError
+        If a prediction does not have the length of `U_true`.
+    """
+    truth = np.asarray(U_true, dtype=float)
+    models = predictions if isinstance(predictions, Mapping) else {"model": predictions}
+    figure = go.Figure()
+    for level in levels:
+        figure.add_hline(y=level, line={"color": GREY, "width": 0.5})
+    for name, predicted in models.items():
+        values = np.asarray(predicted, dtype=float)
+        if values.shape != truth.shape:
+            raise ValueError(
+                f"{name} has {values.size} predictions for {truth.size} true U; one for each is needed."
+            )
+        figure.add_scatter(
+            x=compact(truth), y=compact(values), mode="markers", name=name, marker={"opacity": 0.7}
+        )
+    ends = [float(truth.min()), float(truth.max())]
+    figure.add_scatter(x=ends, y=ends, mode="lines", line={"color": "black", "dash": "dash"}, name="perfect")
+    interactive_layout(figure, 480, title=title)
+    figure.update_xaxes(title="true U (eV)")
+    return figure.update_yaxes(title="predicted U (eV)")
+
+
+def training_history(
+    history: Mapping[str, Sequence[float]], best_epoch: int | None = None, title: str = ""
+) -> go.Figure:
+    """Loss against the epoch on a logarithmic scale.
+
+    Parameters
+    ----------
+    history : mapping
+        ``train_loss`` and, where there was validation, ``validation_loss``, in eV², one value per epoch.
+    best_epoch : int, optional
+        Epoch whose weights were kept, counted from 0 as `FitResult.best_epoch`.
+    title : str
+
+    Returns
+    -------
+    plotly Figure
+
+    Raises
+    ------
+    ValueError
+        If there is no training loss.
+    """
+    if not history.get("train_loss"):
+        raise ValueError("history holds no 'train_loss'; the history of a FitResult is needed.")
+    figure = go.Figure()
+    for key, name in (("train_loss", "training"), ("validation_loss", "validation")):
+        if history.get(key):
+            figure.add_scatter(x=np.arange(1, len(history[key]) + 1), y=compact(history[key]), name=name)
+    if best_epoch is not None:
+        figure.add_vline(x=best_epoch + 1, line={"dash": "dash", "color": GREY}, annotation_text="kept")
+    interactive_layout(figure, 400, title=title)
+    figure.update_xaxes(title="epoch")
+    return figure.update_yaxes(title="mean squared error (eV²)", type="log", exponentformat="power")
+
+
+def pca_scores(
+    scores: ArrayLike,
+    U: ArrayLike,
+    explained: ArrayLike | None = None,
+    crossover: tuple[float, float] | None = None,
+    title: str = "",
+) -> go.Figure:
+    """Principal-component scores against U.
+
+    Parameters
+    ----------
+    scores : array, shape (n, n_components)
+        One row per picture or per U.
+    U : array, shape (n,)
+        U in eV.
+    explained : array, shape (n_components,), optional
+        Share of the variance, for the names.
+    crossover : pair of floats, optional
+        Interval of U to shade, in eV.
+    title : str
+
+    Returns
+    -------
+    plotly Figure
+
+    Raises
+    ------
+    ValueError
+        If `scores` and `U` differ in length.
+    """
+    columns, values = np.asarray(scores, dtype=float), np.asarray(U, dtype=float)
+    if columns.ndim != 2 or len(columns) != values.size:
+        raise ValueError(
+            f"scores has shape {columns.shape}; one row for each of the {values.size} U is needed."
+        )
+    figure = go.Figure()
+    for number, column in enumerate(columns.T):
+        share = "" if explained is None else f" ({100 * np.asarray(explained)[number]:.1f} %)"
+        figure.add_scatter(
+            x=compact(values), y=compact(column), mode="markers", name=f"PC {number + 1}{share}"
+        )
+    if crossover is not None:
+        figure.add_vrect(*crossover, fillcolor=GREY, opacity=0.25, line_width=0, annotation_text="crossover")
+    interactive_layout(figure, 420, title=title)
+    figure.update_xaxes(title="U (eV)")
+    return figure.update_yaxes(title="score")
