@@ -85,7 +85,8 @@ def as_images(images: ArrayLike) -> np.ndarray:
     ValueError
         If the shape differs, there is no image, or a value is not finite.
     """
-    array = np.asarray(images, dtype=np.float32)
+    # torch takes neither reversed nor read-only arrays.
+    array = np.require(images, np.float32, ["C", "W"])
     if array.ndim != 3 or array.shape[1] != array.shape[2] or len(array) == 0:
         raise ValueError(f"images must have shape (n, size, size) with n of at least 1, not {array.shape}")
     if not np.isfinite(array).all():

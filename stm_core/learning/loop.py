@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch.nn import functional
+from torch.optim.swa_utils import update_bn
 
 from stm_core.learning.checkpoints import Normalisation, Regressor, pack
 from stm_core.learning.registry import ImageNetwork
@@ -133,6 +134,7 @@ class Training:
         rate = self._learning_rate()
         with _repeatable(self.device, self.config.seed, self.epoch):
             loss = self._descend(rate)
+            self._settle_batch_normalisation()
         self.history["learning_rate"].append(rate)
         self.history["train_loss"].append(loss)
         improved = self._validate() if self.validation else True
@@ -164,6 +166,16 @@ class Training:
             self.optimiser.step()
             total += loss.item() * len(batch)
         return total / len(U)
+
+    def _settle_batch_normalisation(self) -> None:
+        """Take the statistics of batch normalisation anew from all training images.
+
+        Running means lag tens of steps behind the weights, which on a few hundred images is many epochs: the
+        validation loss then rises while the network learns, and training stops too early. See Wu and Johnson,
+        arXiv:2105.07576, section 3.
+        """
+        images, _ = self.train  # type: ignore[misc]
+        update_bn(images.split(EVALUATION_BATCH), self.model)
 
     def _validate(self) -> bool:
         images, U = self.validation  # type: ignore[misc]
@@ -203,4 +215,5 @@ class Training:
     def best(self) -> Regressor:
         """The regressor with the best weights, in evaluation mode."""
         self.model.load_state_dict(self.best_weights)
+        self.model.zero_grad(set_to_none=True)
         return self.regressor.eval()
