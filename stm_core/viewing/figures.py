@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike, NDArray
 
 from stm_core.viewing.display import MAP, SALIENCY_MAP, k_extent, static_style
@@ -74,7 +75,7 @@ def ldos_map(
     return figure
 
 
-def _draw_transform(axes: Axes, image: NDArray, extent: float, log: bool, map_name: str = MAP) -> object:
+def _draw_transform(axes: Axes, image: NDArray, extent: float, log: bool, map_name: str = MAP) -> AxesImage:
     top = float(image.max())
     norm = LogNorm(top * 10.0**-_DECADES, top, clip=True) if log and top > 0 else None
     axes.set(xlabel="$k_x$ (1/Å)", ylabel="$k_y$ (1/Å)")

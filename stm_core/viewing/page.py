@@ -111,7 +111,7 @@ def explorer_figure(
     Returns
     -------
     plotly Figure
-        About 35 kB per stop for pictures of 64 × 64.
+        About 45 kB per stop for pictures of 64 × 64 at i = 9.
 
     Raises
     ------
