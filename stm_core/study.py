@@ -72,13 +72,13 @@ def run_study(
     Parameters
     ----------
     root : Path
-        Checkout holding ``notebooks``, ``book`` and ``_config.yml``.
+        Checkout holding ``stm_core``, ``notebooks``, ``book`` and ``_config.yml``.
     output : Path, optional
         Folder that receives ``_build``; ``root`` by default.
     profile : str
         Name of a file in ``notebooks/profiles``, or the path of another YAML file.
     only : sequence of str
-        Execute these notebooks again, whatever the cache holds; the others come from the cache.
+        Execute these notebooks again, whatever the cache holds.
     start : str, optional
         Execute this notebook and all that follow it again.
     overrides : mapping, optional
@@ -105,12 +105,14 @@ def run_study(
     names = [page.name for page in pages]
     for name in (*only, *([start] if start else [])):
         _check_name(name, names)
-    again = set(only) | set(names[names.index(start) :] if start else [])
+    again = {*only, *(names[names.index(start) :] if start else ())}
     wanted = pages if book or not again else [page for page in pages if page.name in again]
-    executed = _execute_all(root, build, wanted, again)
-    if not book:
-        return build / "executed"
-    return build_book(stage(root, build, executed), build)
+    executed = {}
+    with logging_redirect_tqdm(), tqdm(wanted, unit="page") as bar:
+        for page in bar:
+            bar.set_postfix_str(page.name)
+            executed[page.name] = execute(root, build, page, again=page.name in again)
+    return build_book(stage(root, build, executed), build) if book else build / "executed"
 
 
 def read_pages(root: Path, profile: str) -> list[Page]:
@@ -124,9 +126,12 @@ def read_pages(root: Path, profile: str) -> list[Page]:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in (root / "notebooks" / "profiles").glob("*.yml")))
         raise FileNotFoundError(f"no profile {profile!r}: take {known}, or the path of a YAML file")
-    chosen = yaml.safe_load(path.read_text()) or {}
+    try:
+        chosen = yaml.safe_load(path.read_text()) or {}
+    except (yaml.YAMLError, UnicodeDecodeError):
+        chosen = None
     if not isinstance(chosen, dict) or not all(isinstance(v, dict) for v in chosen.values()):
-        raise ValueError(f"{path.name} must map notebook names to their parameters")
+        raise ValueError(f"{path.name} must be YAML that maps notebook names to their parameters")
     pages = [Page(source.stem, source, _declared(source), {}) for source in sources]
     for name in chosen:
         _check_name(name, [EVERY_PAGE, *(page.name for page in pages)])
@@ -166,8 +171,10 @@ def _checked(page: Page, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 def _like(default: Any, value: Any) -> Any:
     """``value`` as the kind of ``default``, or None where it is of another; a default of None takes any."""
+    if default is None:
+        return value
     if isinstance(default, bool) or isinstance(value, bool) or not isinstance(default, (int, float)):
-        return value if default is None or isinstance(value, type(default)) else None
+        return value if type(value) is type(default) else None
     try:
         number = float(value)  # YAML reads 1e-3 as a word
     except (TypeError, ValueError):
@@ -203,22 +210,12 @@ def _digest(paths: Sequence[Path], root: Path, *texts: str) -> str:
 
 def _depends_on(root: Path, page: Page, rooms: Sequence[str] = (".",)) -> list[Path]:
     """Files whose content decides a page's result: library rooms, pins and data."""
-    library = [path for room in rooms for path in sorted((CHECKOUT / "stm_core" / room).rglob("*.py"))]
+    library = [path for room in rooms for path in sorted((root / "stm_core" / room).rglob("*.py"))]
     dataset = page.parameters.get("dataset") or page.declared.get("dataset")
     if dataset and not Path(dataset).is_file():
         raise FileNotFoundError(f"{page.name}: there is no dataset {dataset}")
     data = [Path(dataset)] if dataset else sorted((root / "notebooks" / "data").glob("*.*"))
     return [*library, *[p for p in [root / "constraints.txt"] if p.is_file()], *data]
-
-
-def _execute_all(root: Path, build: Path, pages: Sequence[Page], again: set[str]) -> dict[str, Path]:
-    """Execute or recall each page; returns the executed notebook by name."""
-    executed = {}
-    with logging_redirect_tqdm(), tqdm(pages, unit="page") as bar:
-        for page in bar:
-            bar.set_postfix_str(page.name)
-            executed[page.name] = execute(root, build, page, again=page.name in again)
-    return executed
 
 
 def execute(root: Path, build: Path, page: Page, again: bool = False) -> Path:
@@ -233,9 +230,10 @@ def execute(root: Path, build: Path, page: Page, again: bool = False) -> Path:
     if parameters.get("dataset"):
         parameters["dataset"] = str(Path(parameters["dataset"]).resolve())
     if "checkpoints" in page.declared:
-        # One folder per library version and data: a network never outlives the code that trained it.
-        trained = build / "checkpoints" / _digest(_depends_on(root, page, _TRAINED_WITH), root)
-        parameters.setdefault("checkpoints", str(trained))
+        # Pages with the same settings share networks, and no network outlives the code that trained it.
+        settings = {k: v for k, v in page.parameters.items() if v != page.declared[k]}
+        trained = _digest(_depends_on(root, page, _TRAINED_WITH), root, yaml.safe_dump(settings))
+        parameters.setdefault("checkpoints", str(build / "checkpoints" / trained))
     partial = build / "partial" / f"{page.name}.ipynb"
     for folder in (target.parent, partial.parent):
         folder.mkdir(parents=True, exist_ok=True)

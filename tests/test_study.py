@@ -1,0 +1,246 @@
+"""The runner on two small notebooks: what it runs again, what it refuses, what it leaves behind."""
+
+import shutil
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+from stm_core.study import CHECKOUT, BookFailed, NotebookFailed, run_study
+
+PARAMETERS = {
+    "00_first": 'U = 3.0  # eV\nsteps = 5\ndataset = ""',
+    "01_second": 'seed = 0\nU = 1.0  # eV\ncheckpoints = "_build/checkpoints"',
+}
+CALLS = {
+    "00_first": 'from myst_nb import glue\nglue("doubled", 2 * U, display=False)',
+    "01_second": "from myst_nb import glue\nglue('place', checkpoints, display=False)\nprint(U, seed)",
+}
+TOC = (
+    "format: jb-book\nroot: book/intro\nchapters:\n- file: notebooks/00_first\n- file: notebooks/01_second\n"
+)
+INTRO = "# Cover\n\nTwice U is {glue:text}`../notebooks/00_first.ipynb::doubled:.2f` eV.\n"
+
+
+def write_notebook(root: Path, name: str, calls: str) -> None:
+    cells = [
+        nbformat.v4.new_markdown_cell(f"# {name}"),
+        nbformat.v4.new_code_cell(PARAMETERS[name], metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(calls),
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    nbformat.write(notebook, root / "notebooks" / f"{name}.ipynb")
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout with two notebooks, built once, so that each test starts from a full cache."""
+    root = tmp_path_factory.mktemp("template")
+    (root / "notebooks" / "profiles").mkdir(parents=True)
+    (root / "notebooks" / "data").mkdir()
+    (root / "notebooks" / "data" / "sweep.nc").write_bytes(b"one")
+    (root / "notebooks" / "profiles" / "quick.yml").write_text("every_page: {U: 4}\n01_second: {seed: 7}\n")
+    for name, calls in CALLS.items():
+        write_notebook(root, name, calls)
+    (root / "book").mkdir()
+    for kept in ("_static", "_ext", "references.bib"):
+        copy = shutil.copytree if (CHECKOUT / "book" / kept).is_dir() else shutil.copy
+        copy(CHECKOUT / "book" / kept, root / "book" / kept)
+    (root / "book" / "_toc.yml").write_text(TOC)
+    (root / "book" / "intro.md").write_text(INTRO)
+    shutil.copy(CHECKOUT / "_config.yml", root)
+    (root / "constraints.txt").write_text("numpy==2.0\n")
+    for room in ("learning", "viewing"):
+        (root / "stm_core" / room).mkdir(parents=True)
+        (root / "stm_core" / room / "code.py").write_text("")
+    run_study(root)
+    return root
+
+
+@pytest.fixture
+def root(template: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(template, tmp_path / "checkout")
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the notebooks that papermill really executes."""
+    names: list[str] = []
+    execute = papermill.execute_notebook
+
+    def noted(source, target, *arguments, **options):
+        names.append(Path(source).stem)
+        return execute(source, target, *arguments, **options)
+
+    monkeypatch.setattr(papermill, "execute_notebook", noted)
+    return names
+
+
+def page(root: Path, name: str) -> str:
+    return (root / "_build" / "html" / f"{name}.html").read_text()
+
+
+def test_the_book_holds_what_the_profile_asked_for(template):
+    assert "Twice U is <span" in page(template, "book/intro")
+    assert "8.00" in page(template, "book/intro")
+    assert "4.0 7" in page(template, "notebooks/01_second")
+
+
+def test_nothing_runs_twice(root, ran):
+    before = page(root, "notebooks/01_second")
+    run_study(root)
+    assert ran == []
+    assert page(root, "notebooks/01_second") == before
+
+
+@pytest.mark.parametrize(
+    "change, expected",
+    [
+        (
+            lambda root: write_notebook(root, "01_second", CALLS["01_second"] + "\nprint('more')"),
+            ["01_second"],
+        ),
+        (
+            lambda root: (root / "notebooks" / "data" / "sweep.nc").write_bytes(b"two"),
+            ["00_first", "01_second"],
+        ),
+        (
+            lambda root: (root / "stm_core" / "viewing" / "code.py").write_text("size = 1"),
+            ["00_first", "01_second"],
+        ),
+        (lambda root: (root / "constraints.txt").write_text("numpy==2.1\n"), ["00_first", "01_second"]),
+        (
+            lambda root: (root / "notebooks" / "profiles" / "quick.yml").write_text("every_page: {U: 4}\n"),
+            ["01_second"],
+        ),
+    ],
+    ids=["source", "data", "library", "pins", "parameters"],
+)
+def test_what_depends_on_a_change_runs_again(root, ran, change, expected):
+    change(root)
+    run_study(root, book=False)
+    assert ran == expected
+
+
+def test_one_page_runs_again_with_another_value(root, ran):
+    run_study(root, only=["00_first"], overrides={"U": 2.5})
+    assert ran == ["00_first"]
+    assert "5.00" in page(root, "book/intro")
+    assert "4.0 7" in page(root, "notebooks/01_second")
+
+
+def test_from_a_page_on_all_run_again(root, ran):
+    run_study(root, start="01_second", book=False)
+    assert ran == ["01_second"]
+
+
+def test_networks_are_kept_where_pages_with_the_same_settings_find_them(root):
+    def place(**options) -> Path:
+        run_study(root, only=["01_second"], book=False, **options)
+        newest = max((root / "_build" / "executed").glob("01_*"), key=lambda path: path.stat().st_mtime)
+        outputs = nbformat.read(newest, as_version=4).cells[-1].outputs
+        return Path(outputs[0].data["application/papermill.record/text/plain"].strip("'"))
+
+    first = place()
+    assert first.is_absolute()
+    assert first.parent == root / "_build" / "checkpoints"
+    assert place() == first
+    (root / "stm_core" / "viewing" / "code.py").write_text("size = 1")
+    assert place() == first
+    assert place(overrides={"seed": 8}) != first
+    (root / "stm_core" / "learning" / "code.py").write_text("rate = 1")
+    assert place() != first
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"only": ["02_third"]}, r"unknown notebook '02_third'; the notebooks are 00_first, 01_second"),
+        ({"start": "first"}, r"unknown notebook 'first'"),
+        (
+            {"only": ["00_first"], "overrides": {"V": 1}},
+            r"no parameter 'V'; its parameters are U, steps, dataset",
+        ),
+        (
+            {"overrides": {"V": 1}},
+            r"no notebook has a parameter 'V'; the parameters are U, checkpoints, dataset",
+        ),
+        ({"overrides": {"U": "strong"}}, r"takes U like 3.0, not 'strong'"),
+        ({"overrides": {"steps": 2.5}}, r"takes steps like 5, not 2.5"),
+        ({"overrides": {"steps": True}}, r"takes steps like 5, not True"),
+        ({"overrides": {"dataset": 3}}, r"takes dataset like '', not 3"),
+    ],
+)
+def test_an_unknown_name_or_value_is_refused_with_the_valid_ones(root, ran, options, message):
+    with pytest.raises(ValueError, match=message):
+        run_study(root, **options)
+    assert ran == []
+
+
+@pytest.mark.parametrize(
+    "profile, message",
+    [
+        ("02_third: {U: 1}", "unknown notebook '02_third'"),
+        ("00_first: {V: 1}", "no parameter 'V'"),
+        ("every_page: {V: 1}", "no notebook has a parameter 'V'"),
+        ("- U", "must be YAML that maps"),
+        ("00_first: 3", "must be YAML that maps"),
+        ("{", "must be YAML that maps"),
+    ],
+)
+def test_a_bad_profile_is_refused(root, tmp_path, profile, message):
+    path = tmp_path / "other.yml"
+    path.write_text(profile)
+    with pytest.raises(ValueError, match=message):
+        run_study(root, profile=str(path))
+
+
+def test_missing_files_are_named(root, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no profile 'slow': take quick"):
+        run_study(root, profile="slow")
+    with pytest.raises(FileNotFoundError, match=r"there is no dataset .*none\.nc"):
+        run_study(root, overrides={"dataset": str(tmp_path / "none.nc")})
+    with pytest.raises(FileNotFoundError, match="holds no notebooks"):
+        run_study(tmp_path / "elsewhere")
+
+
+def test_an_exponent_without_a_point_is_a_number(root, ran):
+    run_study(root, only=["00_first"], overrides={"U": "1e-3"}, book=False)
+    assert ran == ["00_first"]
+
+
+def test_a_failing_notebook_is_named_and_kept_for_reading(root):
+    good = page(root, "notebooks/01_second")
+    kept = sorted((root / "_build" / "executed").iterdir())
+    write_notebook(root, "01_second", "print('as far as here')\nraise ValueError('the gap\\nclosed')")
+    with pytest.raises(
+        NotebookFailed, match="01_second stopped in cell 3 with ValueError: the gap closed"
+    ) as failure:
+        run_study(root)
+    partial = Path(str(failure.value).split("in ")[-1].rstrip(")"))
+    assert "as far as here" in partial.read_text()
+    assert sorted((root / "_build" / "executed").iterdir()) == kept
+    assert page(root, "notebooks/01_second") == good
+
+
+def test_an_interrupted_notebook_leaves_nothing_that_looks_finished(root, monkeypatch):
+    kept = sorted((root / "_build" / "executed").iterdir())
+
+    def interrupted(source, target, *arguments, **options):
+        shutil.copy(source, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(papermill, "execute_notebook", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(root, start="00_first")
+    assert sorted((root / "_build" / "executed").iterdir()) == kept
+
+
+def test_a_warning_fails_the_book_and_keeps_the_last_good_one(root):
+    good = page(root, "book/intro")
+    (root / "book" / "intro.md").write_text(INTRO + "\n[nowhere](missing.md)\n")
+    with pytest.raises(BookFailed, match="missing"):
+        run_study(root)
+    assert page(root, "book/intro") == good
