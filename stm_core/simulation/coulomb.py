@@ -126,7 +126,7 @@ def screening(x: ArrayLike) -> NDArray[np.float64]:
     float array
         Between 1 (x → 0) and 0 (x → ∞), same shape.
     """
-    x = np.atleast_1d(np.asarray(x, dtype=float))
+    x = np.asarray(x, dtype=float)
     near = x < 0.5
     result = np.empty_like(x)
     result[near] = _image_sum(x[near])

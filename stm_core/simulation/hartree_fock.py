@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 REFERENCES = ("decoupled", "average", "none")
 
+_UPHILL = 1e-7  # eV: rounding of the total energy of a thousand atoms
 _REAL = 1e-12  # eV: a Hamiltonian with smaller imaginary parts is real but for rounding
 
 
@@ -141,13 +142,22 @@ class HartreeFock:
         """
         if not tolerance > 0 or max_iterations < 1:
             raise ValueError("the tolerance must be positive and max_iterations at least 1")
-        kind, density = self._start(seed, start)
-        mixer, history = CommutatorDIIS(), []
+        kind, density, entropy = self._start(seed, start)
+        mixer, history, lowest = CommutatorDIIS(), [], None
         with tqdm(total=max_iterations, desc=f"SCF U = {self.U:g} eV", leave=False, disable=not progress) as bar:
             for number in range(1, max_iterations + 1):
                 fock, energy = self.mean_field(density)
-                energies, orbitals, mu = self._diagonalise(mixer(fock, density))
-                previous, density = density, self._density_matrix(energies, orbitals, mu)
+                free_energy = energy - self.temperature * entropy
+                if lowest is None or not mixer.extrapolated or free_energy < lowest[0] + _UPHILL:
+                    lowest = (free_energy, fock)
+                    fock = mixer(fock, density)
+                else:
+                    # [F, ρ] vanishes at saddle points too; going uphill gives one away.
+                    log.info("U = %g eV: uphill in iteration %d, back to the lowest state", self.U, number)
+                    fock, mixer = lowest[1], CommutatorDIIS()
+                energies, orbitals, mu = self.diagonalise(fock)
+                previous, density = density, self.density_matrix(energies, orbitals, mu)
+                entropy = self._entropy(energies, mu)
                 residual = float((density - previous).abs().max())
                 if not np.isfinite(residual + energy):
                     raise FloatingPointError(f"the mean field of iteration {number} is not finite")
@@ -218,22 +228,30 @@ class HartreeFock:
         local.mul_(self._exchange)
         return torch.einsum("kr,srij->skij", -phases, local)
 
-    def _diagonalise(self, fock: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
+    def diagonalise(self, fock: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
+        """Levels (2, n_k, N) in eV, orbitals (2, n_k, N, N) and chemical potential of Fock matrices."""
         energies, orbitals = torch.linalg.eigh(fock)
         electrons = self.model.crystal.n_atoms + self.filling
         return energies, orbitals, chemical_potential(energies.cpu().numpy(), electrons, self.temperature)
 
-    def _density_matrix(self, energies: torch.Tensor, orbitals: torch.Tensor, mu: float) -> torch.Tensor:
+    def density_matrix(self, energies: torch.Tensor, orbitals: torch.Tensor, mu: float) -> torch.Tensor:
+        """Density matrix (2, n_k, N, N) of levels and orbitals filled up to mu (eV)."""
         occupation = torch.special.expit((mu - energies) / self.temperature)
         filled = int((occupation.amax(dim=(0, 1)) > 1e-17).sum())
         columns = orbitals[..., :filled]
         return (columns * occupation[..., None, :filled]) @ columns.mH
 
-    def _start(self, seed: int, start: HartreeFockState | None) -> tuple[str, torch.Tensor]:
+    def _entropy(self, energies: torch.Tensor, mu: float) -> float:
+        """Entropy of the Fermi occupations per cell, in units of the Boltzmann constant."""
+        occupation = torch.special.expit((mu - energies) / self.temperature)
+        return float(torch.special.entr(occupation).sum() + torch.special.entr(1 - occupation).sum()) / self.nk**2
+
+    def _start(self, seed: int, start: HartreeFockState | None) -> tuple[str, torch.Tensor, float]:
+        """Kind, density matrix and entropy that the iteration starts from."""
         if start is None:
             kind, field = starting_field(self.model.crystal, seed)
-            energies, orbitals, mu = self._diagonalise(self._bare + self._tensor(field)[:, None])
-            return kind, self._density_matrix(energies, orbitals, mu)
+            energies, orbitals, mu = self.diagonalise(self._bare + self._tensor(field)[:, None])
+            return kind, self.density_matrix(energies, orbitals, mu), self._entropy(energies, mu)
         if start.energies.shape != (2, self.nk**2, self.model.crystal.n_atoms):
             raise ValueError(
                 f"the start has {start.energies.shape[2]} atoms and nk = {start.nk}, "
@@ -241,7 +259,8 @@ class HartreeFock:
             )
         energies = torch.from_numpy(start.energies).to(self.device)
         orbitals = torch.from_numpy(start.orbitals).to(self.device)
-        return start.start, self._density_matrix(energies, orbitals, start.chemical_potential)
+        mu = start.chemical_potential
+        return start.start, self.density_matrix(energies, orbitals, mu), self._entropy(energies, mu)
 
     def _reference_density(self, ks: NDArray[np.float64]) -> torch.Tensor:
         """Density matrix (n_k, N, N) per spin whose exchange the hoppings already hold."""
@@ -250,7 +269,7 @@ class HartreeFock:
             bare = self._tensor(np.stack([self.model.decoupled(k) for k in ks]))
             energies, orbitals = torch.linalg.eigh(bare)
             levels = np.broadcast_to(energies.cpu().numpy(), (2, *energies.shape))
-            return self._density_matrix(energies[None], orbitals[None], chemical_potential(levels, n, self.temperature))[0]
+            return self.density_matrix(energies[None], orbitals[None], chemical_potential(levels, n, self.temperature))[0]
         half = 0.5 if self.reference == "average" else 0.0
         return half * torch.eye(n, dtype=self._bare.dtype, device=self.device).expand_as(self._bare)
 

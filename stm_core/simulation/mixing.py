@@ -25,6 +25,11 @@ class CommutatorDIIS:
         self._error: deque[torch.Tensor] = deque(maxlen=history)
         self._overlap = torch.zeros((0, 0), dtype=torch.float64)
 
+    @property
+    def extrapolated(self) -> bool:
+        """Whether the last result mixed more than one Fock matrix."""
+        return len(self._fock) > 1
+
     def __call__(self, fock: torch.Tensor, density: torch.Tensor) -> torch.Tensor:
         """Extrapolated Fock matrix.
 

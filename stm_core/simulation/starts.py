@@ -45,6 +45,7 @@ def starting_field(crystal: Crystal, seed: int) -> tuple[str, NDArray[np.complex
     strength = FIELD_STRENGTH * rng.uniform(0.5, 1.5) * rng.choice([-1, 1])
     staggered = strength * (1.0 - 2.0 * crystal.sublattice)
     disorder = FIELD_STRENGTH * rng.normal(size=(2, n)) * (1.0 if kind == "random" else 0.01)
+    disorder -= disorder.mean(axis=1, keepdims=True)  # so that no start favours one spin as a whole
     field = np.zeros((2, n, n), dtype=complex)
     field[:, np.arange(n), np.arange(n)] = disorder
     if kind == "spin":
