@@ -1,0 +1,68 @@
+"""The built book and a real browser to open it in."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.tiny_study import html_of
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+).split()
+ON_THIS_MACHINE = ("file:", "data:", "blob:", "about:")
+
+
+@pytest.fixture(scope="session")
+def html(small_dataset_path: Path) -> Path:
+    """Folder of the book's pages."""
+    return html_of(small_dataset_path)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        reason = f"no browser on this machine: install one of {', '.join(BROWSERS)}"
+        (pytest.fail if os.environ.get("STM_REQUIRE_BROWSER") else pytest.skip)(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Reader:
+    """A browser window and everything it complained about or asked the network for."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def open(self, path: Path) -> Page:
+        """The page at ``path``, loaded, with its formulas typeset."""
+        self.page.goto(path.as_uri(), wait_until="load")
+        self.page.evaluate("() => window.MathJax?.startup?.promise")
+        return self.page
+
+
+@pytest.fixture
+def reader(browser: Browser) -> Iterator[Reader]:
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    reader = Reader(context.new_page())
+    page = reader.page
+    page.on("console", lambda m: reader.complaints.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: reader.complaints.append(str(error)))
+    page.on("requestfailed", lambda request: reader.complaints.append(f"not found: {request.url}"))
+    page.on(
+        "request",
+        lambda r: None if r.url.startswith(ON_THIS_MACHINE) else reader.requests.append(r.url),
+    )
+    yield reader
+    context.close()

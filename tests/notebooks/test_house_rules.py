@@ -1,0 +1,104 @@
+"""Rules that every notebook keeps as a file, before it is ever run."""
+
+import ast
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+import yaml
+
+from stm_core.study import CHECKOUT
+from tests.tiny_study import NOTEBOOKS
+
+LONGEST_CELL = 25  # lines
+# A live Output area answers its kernel while a cell runs, which can stall an unattended run.
+LIVE_OUTPUT = ("interact", "interactive", "interactive_output", "Output")
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def code(path: Path) -> list[str]:
+    return [cell.source for cell in read(path).cells if cell.cell_type == "code"]
+
+
+def parameters_cell(path: Path) -> str:
+    (cell,) = [cell for cell in read(path).cells if "parameters" in cell.metadata.get("tags", [])]
+    return cell.source
+
+
+def defaults(path: Path) -> dict[str, object]:
+    return {
+        statement.targets[0].id: ast.literal_eval(statement.value)
+        for statement in ast.parse(parameters_cell(path)).body
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
+    }
+
+
+def test_the_study_is_numbered_without_gaps_and_is_in_the_contents():
+    assert [int(path.stem[:2]) for path in NOTEBOOKS] == list(range(10))
+    contents = yaml.safe_load((CHECKOUT / "book" / "_toc.yml").read_text())
+    chapters = [chapter["file"] for part in contents["parts"] for chapter in part["chapters"]]
+    assert chapters == [f"notebooks/{path.stem}" for path in NOTEBOOKS]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+class TestEachNotebook:
+    def test_is_valid_and_its_cells_have_names(self, path):
+        notebook = read(path)
+        nbformat.validate(notebook)
+        assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+        assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
+        assert notebook.metadata.kernelspec.name == "python3"
+
+    def test_stores_no_results(self, path):
+        for cell in read(path).cells:
+            assert not cell.get("outputs")
+            assert cell.get("execution_count") is None
+
+    def test_has_one_parameters_cell_of_plain_assignments(self, path):
+        statements = ast.parse(parameters_cell(path)).body
+        assert statements
+        assert all(isinstance(statement, ast.Assign) for statement in statements)
+        assert set(papermill.inspect_notebook(str(path))) == set(defaults(path))
+
+    def test_has_short_cells(self, path):
+        assert max(len(source.splitlines()) for source in code(path)) <= LONGEST_CELL
+
+    def test_opens_with_its_title_and_ends_in_words(self, path):
+        cells = read(path).cells
+        assert cells[0].cell_type == "markdown" and cells[0].source.startswith("# ")
+        assert cells[-1].cell_type == "markdown"
+
+    def test_leaves_shared_functions_to_the_library(self, path):
+        cells = [ast.parse(source) for source in code(path)]
+        for position, tree in enumerate(cells):
+            defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+            elsewhere = {
+                node.id
+                for other, tree in enumerate(cells)
+                if other != position
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Name)
+            }
+            assert not defined & elsewhere
+
+    def test_shows_widgets_only_where_they_work(self, path):
+        names = {
+            node.id if isinstance(node, ast.Name) else node.attr
+            for source in code(path)
+            for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.Name | ast.Attribute)
+        }
+        assert not names & set(LIVE_OUTPUT)
+
+
+def test_pages_that_share_networks_share_their_defaults():
+    seen: dict[str, object] = {}
+    for path in NOTEBOOKS:
+        declared = defaults(path)
+        if "checkpoints" in declared:
+            for name, value in declared.items():
+                assert seen.setdefault(name, value) == value, (path.stem, name)

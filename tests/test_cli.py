@@ -1,0 +1,176 @@
+"""The command line: what it answers, and how it refuses."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stm_core.__main__ import main
+from stm_core.data import ldos_image, load_dataset
+from stm_core.learning import TrainingConfig, build_model, fit, predict
+
+SIZE = 16
+RNG = np.random.default_rng(0)
+XY = RNG.uniform(0, 10, (40, 2))
+LDOS = RNG.uniform(0.5, 1.5, 40)
+TABLE = "\n".join(f"{x:.6f} {y:.6f} {value:.6f}" for (x, y), value in zip(XY, LDOS, strict=True))
+TINY_PLAN = "U: [0, 2]\ni: 1\nspacing: 3.35\nnk: 1\nbias: [0.0]\n"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("trained") / "fc.pt"
+    images = RNG.uniform(0, 1, (8, SIZE, SIZE)).astype(np.float32)
+    fit(
+        build_model("fc", image_size=SIZE),
+        images,
+        np.arange(8.0) / 2,
+        config=TrainingConfig(epochs=2),
+        checkpoint=path,
+        progress=False,
+    )
+    return path
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line in which the command refuses, with exit code 2."""
+    assert main([str(argument) for argument in arguments]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "Traceback" not in said.err
+    # A progress bar that had begun may stand before it.
+    (line,) = [line for line in said.err.splitlines() if line.startswith("stm_core: ")]
+    return line
+
+
+@pytest.mark.parametrize("command", [[], ["study"], ["sweep"], ["predict"]])
+def test_every_command_explains_itself(capsys, command):
+    with pytest.raises(SystemExit) as end:
+        main([*command, "--help"])
+    assert end.value.code == 0
+    assert "usage: python -m stm_core" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["paint"], ["predict"], ["sweep", "plan.yml"], ["study", "-p", "U"]]
+)
+def test_an_incomplete_command_is_refused(arguments):
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--profile", "slow"], "no profile 'slow': take paper, quick"),
+        (["--only", "2_hf"], "unknown notebook '2_hf'; the notebooks are 00_overview, 01_moire_lattice"),
+        (["--only", "02_hartree_fock", "-p", "V", "4.0"], "02_hartree_fock has no parameter 'V'"),
+        (["--only", "02_hartree_fock", "-p", "U", "strong"], "02_hartree_fock takes U like"),
+        (["--only", "02_hartree_fock", "-p", "U", "[4"], "flow sequence"),
+    ],
+)
+def test_study_refuses_what_it_does_not_know(capsys, arguments, message):
+    assert message in refusal(capsys, "study", *arguments)
+
+
+def test_a_table_is_read_as_the_library_reads_it(capsys, tmp_path, checkpoint):
+    table = tmp_path / "unlabelled.txt"
+    table.write_text(TABLE)
+    image = ldos_image(np.round(XY, 6), np.round(LDOS, 6), SIZE)
+    np.save(tmp_path / "image.npy", image)
+    assert main(["predict", str(table), str(tmp_path / "image.npy"), "--checkpoint", str(checkpoint)]) == 0
+    expected = predict(checkpoint, image[None])[0]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("\t")[1] for line in lines] == [f"U = {expected:.3f} eV"] * 2
+
+
+def test_a_larger_picture_is_averaged_down(capsys, tmp_path, checkpoint):
+    grey = np.kron(RNG.integers(0, 256, (SIZE, SIZE)), np.ones((3, 3))).astype(np.uint8)
+    Image.fromarray(grey).save(tmp_path / "scan.png")
+    assert main(["predict", str(tmp_path / "scan.png"), "--checkpoint", str(checkpoint)]) == 0
+    expected = predict(checkpoint, (grey[::3, ::3] / 255)[None])[0]
+    assert capsys.readouterr().out.endswith(f"U = {expected:.3f} eV\n")
+
+
+def test_the_newest_network_of_the_study_is_the_default(capsys, tmp_path, checkpoint, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("image.npy", np.ones((SIZE, SIZE)))
+    assert "no trained network" in refusal(capsys, "predict", "image.npy")
+    folder = Path("_build/checkpoints/abc")
+    folder.mkdir(parents=True)
+    (folder / "fc.pt").write_bytes(checkpoint.read_bytes())
+    assert main(["predict", "image.npy"]) == 0
+    assert "U = " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("a-U2.txt", "x y\n1 2\n", "no column 'ldos'"),
+        ("a-U2.txt", "1 2 nan\n", "NaN"),
+        ("a-U2.txt", "", "is empty"),
+        ("a.npy", "not an array", "no .npy array"),
+        ("a.png", "not a picture", "no picture"),
+        ("absent.txt", None, "does not exist"),
+        ("absent.npy", None, "absent.npy"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(capsys, tmp_path, checkpoint, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    said = refusal(capsys, "predict", tmp_path / name, "--checkpoint", checkpoint)
+    assert message in said and name in said
+
+
+@pytest.mark.parametrize("shape", [(SIZE, SIZE + 1), (SIZE - 1, SIZE - 1), (2, SIZE, SIZE), (SIZE,)])
+def test_a_picture_of_the_wrong_shape_is_named(capsys, tmp_path, checkpoint, shape):
+    np.save(tmp_path / "image.npy", np.ones(shape))
+    assert "a square picture of at least 16 pixels" in refusal(
+        capsys, "predict", tmp_path / "image.npy", "--checkpoint", checkpoint
+    )
+
+
+def test_a_picture_with_a_hole_is_named(capsys, tmp_path, checkpoint):
+    np.save(tmp_path / "image.npy", np.full((SIZE, SIZE), np.nan))
+    assert "NaN" in refusal(capsys, "predict", tmp_path / "image.npy", "--checkpoint", checkpoint)
+
+
+def test_a_truncated_network_is_named(capsys, tmp_path, checkpoint):
+    cut = tmp_path / "cut.pt"
+    cut.write_bytes(checkpoint.read_bytes()[:-200])
+    np.save(tmp_path / "image.npy", np.ones((SIZE, SIZE)))
+    assert "cut.pt" in refusal(capsys, "predict", tmp_path / "image.npy", "--checkpoint", cut)
+
+
+@pytest.mark.parametrize(
+    "plan, message",
+    [
+        ("U: [-1]", "U must be zero or positive"),
+        ("U: [1]\nfilling: [5]", "between -4 and 4"),
+        ("U: [1]\ni: 0", "twist index i must be"),
+        ("U: [1]\nsize: 3", "unknown keys size; accepted keys are U"),
+        ("nk: 1", "has no U"),
+        ("{", "is not a YAML file"),
+    ],
+)
+def test_sweep_refuses_a_bad_plan(capsys, tmp_path, plan, message):
+    (tmp_path / "plan.yml").write_text(plan)
+    assert message in refusal(capsys, "sweep", tmp_path / "plan.yml", "--out", tmp_path / "out")
+
+
+def test_sweep_names_a_missing_plan(capsys, tmp_path):
+    assert "absent.yml" in refusal(capsys, "sweep", tmp_path / "absent.yml", "--out", tmp_path / "out")
+
+
+def test_sweep_computes_a_dataset_and_repeats_no_sample(capsys, tmp_path):
+    (tmp_path / "plan.yml").write_text(TINY_PLAN)
+    arguments = ["sweep", str(tmp_path / "plan.yml"), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    dataset = Path(capsys.readouterr().out.strip())
+    assert load_dataset(dataset, converged_only=False)["U"].values.tolist() == [0.0, 2.0]
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path != dataset}
+    assert main(arguments) == 0
+    again = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path != dataset}
+    assert {p: t for p, t in again.items() if p.is_file()} == {p: t for p, t in times.items() if p.is_file()}
