@@ -12,6 +12,7 @@ from sklearn.metrics import pairwise
 # Pixels whose spread is rounding noise beside the largest are left unscaled.
 NEGLIGIBLE_SPREAD = 1e-9
 N_CANDIDATES = 200
+NORMAL_RIDGE = 1e-12
 
 
 def _images(images: ArrayLike, least: int) -> np.ndarray:
@@ -165,8 +166,10 @@ def crossover(
     """Breakpoint of two straight lines that meet, by least squares over a grid of breakpoints.
 
     The model is ``score = a + b U + c max(0, U - U_c)`` with U_c between the second and the last but one
-    distinct U; see Muggeo, Statistics in Medicine 22, 3055 (2003). The bootstrap draws distinct U with
-    replacement, since scores of equal U are not independent evidence about where the trend bends.
+    distinct U; see Muggeo, Statistics in Medicine 22, 3055 (2003). The bootstrap
+    draws distinct U with replacement, since scores of equal U are not independent evidence about where the
+    trend bends. Its interval is somewhat short: with 31 distinct U, a slope that changes by 0.8 per eV and
+    noise of 0.03 to 0.2, a nominal 90 % interval covered the true bend in 85 to 86 % of 300 simulated sets.
 
     Parameters
     ----------
@@ -231,9 +234,10 @@ def _broken_stick(
     """Squared residuals (n_weights, n_breaks) and, for the first weights, coefficients (n_breaks, 3)."""
     hinge = np.maximum(0, U - breaks[:, None])
     design = np.stack([np.ones_like(hinge), np.broadcast_to(U, hinge.shape), hinge], axis=-1)
-    # The pseudo-inverse copes with draws that leave one side of the break empty.
     normal = np.einsum("wu,bui,buj->wbij", weights, design, design, optimize=True)
     right = np.einsum("wu,u,bui->wbi", weights, score, design, optimize=True)
-    solution = np.einsum("wbij,wbj->wbi", np.linalg.pinv(normal, rcond=1e-12, hermitian=True), right)
+    # Draws that leave one side of the break empty have no unique slope there; the ridge makes it finite.
+    ridge = NORMAL_RIDGE * np.trace(normal, axis1=2, axis2=3)[..., None, None] * np.eye(3)
+    solution = np.linalg.solve(normal + ridge, right[..., None])[..., 0]
     residual = score - np.einsum("wbi,bui->wbu", solution, design, optimize=True)
     return np.einsum("wu,wbu->wb", weights, residual**2), solution[0]

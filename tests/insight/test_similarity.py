@@ -123,14 +123,10 @@ def test_a_bend_without_noise_is_found_with_its_slopes(U_c):
 
 
 def test_the_interval_covers_the_bend_about_as_often_as_it_says():
-    covered = [
-        r.low <= 2.7 <= r.high
-        for r in (
-            crossover(*bent(2.7, 0.1, seed, repeats=1), n_bootstrap=200, seed=seed) for seed in range(40)
-        )
-    ]
-    # 90 % nominal; a percentile bootstrap of 31 points may fall a little short. 40 draws scatter by 5 %.
-    assert 0.75 <= np.mean(covered) <= 1
+    results = [crossover(*bent(2.7, 0.1, seed, repeats=1), n_bootstrap=100, seed=seed) for seed in range(150)]
+    covered = np.mean([result.low <= 2.7 <= result.high for result in results])
+    # 90 % nominal, 85 to 86 % known; 150 sets scatter by 3 %.
+    assert 0.77 < covered < 0.95
 
 
 def test_more_noise_widens_the_interval():

@@ -1,10 +1,11 @@
 """Images with a known answer: a few Bragg-like peaks, of which some carry U and the others are a nuisance."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import torch
 
 DECAY = 6.0
 NUISANCE_SPREAD = 0.3
@@ -47,3 +48,12 @@ class BraggLike:
 @pytest.fixture(scope="session")
 def bragg_like() -> Callable[[int], BraggLike]:
     return BraggLike
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small only wait for each other's threads on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -95,7 +95,7 @@ def test_loading_never_fetches_pretrained_weights(tmp_path, bragg_like, monkeypa
 def test_an_unfinished_run_gives_its_best_so_far_and_says_so(data, tmp_path, monkeypatch, caplog):
     run_epoch = Training.run_epoch
     monkeypatch.setattr(
-        Training, "run_epoch", lambda self: self.epoch and pytest.fail("stop") or run_epoch(self)
+        Training, "run_epoch", lambda self: (self.epoch and pytest.fail("stop")) or run_epoch(self)
     )
     with pytest.raises(pytest.fail.Exception):
         fit(build_model("fc", image_size=SIZE), *data, checkpoint=tmp_path / "a.pt", progress=False)
