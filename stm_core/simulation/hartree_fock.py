@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 REFERENCES = ("decoupled", "average", "none")
 
 _UPHILL = 1e-7  # eV: rounding of the total energy of a thousand atoms
+_LEAP = 1e-3  # electrons: a step that changes the density matrix by more must not go uphill
 _REAL = 1e-12  # eV: a Hamiltonian with smaller imaginary parts is real but for rounding
 
 
@@ -148,7 +149,8 @@ class HartreeFock:
             for number in range(1, max_iterations + 1):
                 fock, energy = self.mean_field(density)
                 free_energy = energy - self.temperature * entropy
-                if lowest is None or not mixer.extrapolated or free_energy < lowest[0] + _UPHILL:
+                leapt = mixer.extrapolated and history[-1][0] > _LEAP
+                if lowest is None or not leapt or free_energy < lowest[0] + _UPHILL:
                     lowest = (free_energy, fock)
                     fock = mixer(fock, density)
                 else:
