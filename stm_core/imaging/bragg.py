@@ -38,6 +38,40 @@ def layer_mask(layers: ArrayLike, layer: str) -> NDArray[np.bool_]:
     return layers == LAYERS[layer]
 
 
+def graphene_vectors(cell: Any, layer: str = "top") -> dict[str, NDArray[np.float64]]:
+    """Landmarks of one layer in an FT-LDOS picture.
+
+    Parameters
+    ----------
+    cell : TwistedBilayer
+        Anything with `angle` in radians, whose layers turn by ∓θ/2.
+    layer : str
+        "top" or "bottom".
+
+    Returns
+    -------
+    dict
+        "Bragg", the first shell of graphene's reciprocal vectors, and "K", the corners of its Brillouin
+        zone, where intervalley coherence shows: each (6, 2) in 1/Å.
+
+    Raises
+    ------
+    ValueError
+        If `layer` is another word.
+    """
+    if layer not in LAYERS:
+        raise ValueError(f"layer is {layer!r}; accepted are 'top' and 'bottom'.")
+    turn = cell.angle / 2 * (1 if layer == "top" else -1)
+    vectors = {}
+    for name, length, first in (
+        ("Bragg", 4 * np.pi / (np.sqrt(3) * GRAPHENE_LATTICE), np.pi / 6),
+        ("K", 4 * np.pi / (3 * GRAPHENE_LATTICE), 0.0),
+    ):
+        angles = turn + first + np.arange(6) * np.pi / 3
+        vectors[name] = length * np.column_stack([np.cos(angles), np.sin(angles)])
+    return vectors
+
+
 def _window_vectors(cell: Any, extent: float) -> NDArray[np.float64]:
     """Moiré reciprocal vectors in the window, by length and then by angle; the first is G = 0."""
     kx, ky = k_axes(2, extent)

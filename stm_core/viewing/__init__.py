@@ -12,10 +12,14 @@ from stm_core.viewing.display import figure_html, show
 from stm_core.viewing.explorer import Explorer, explorer
 from stm_core.viewing.figures import ft_ldos_map, ldos_map, saliency_overlay, similarity_matrix
 from stm_core.viewing.page import explorer_figure
+from stm_core.viewing.panorama import cover_figure, road_figure
+from stm_core.viewing.spectrum import bias_figure
 
 __all__ = [
     "Explorer",
     "band_figure",
+    "bias_figure",
+    "cover_figure",
     "explorer",
     "explorer_figure",
     "figure_html",
@@ -24,6 +28,7 @@ __all__ = [
     "level_figure",
     "pca_scores",
     "predicted_vs_true",
+    "road_figure",
     "saliency_overlay",
     "scf_convergence",
     "show",

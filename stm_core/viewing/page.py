@@ -15,7 +15,8 @@ _HEIGHT = 760  # pixels
 _BAR = {"len": 0.4, "thickness": 10}
 
 
-def _picture_values(image: NDArray, style: str) -> NDArray[np.float32]:
+def picture_values(image: NDArray, style: str = "linear") -> NDArray[np.float32]:
+    """What a heat map of a picture draws: log₁₀ of a linear one, down to FLOOR, or its grey levels."""
     return compact(np.log10(np.maximum(image, FLOOR)) if style == "linear" else image)
 
 
@@ -24,13 +25,14 @@ def _changes(view: View, style: str) -> list[Any]:
     percent = np.round(100 * np.asarray(view.saliency)).astype(np.uint8)
     return [
         go.Scatter(marker={"color": compact(view.ldos)}),
-        go.Heatmap(z=_picture_values(view.image, style)),
+        go.Heatmap(z=picture_values(view.image, style)),
         go.Scatter(x=[view.U], y=[view.prediction]),
         go.Heatmap(z=percent),
     ]
 
 
-def _pixel_axes(size: int) -> dict[str, float]:
+def pixel_axes(size: int) -> dict[str, float]:
+    """Centre of the first pixel and spacing of a plotly heat map of an FT-LDOS picture, in 1/Å."""
     left, right, bottom, top = k_extent()
     dx, dy = (right - left) / size, (top - bottom) / size
     return {"x0": left + dx / 2, "dx": dx, "y0": bottom + dy / 2, "dy": dy}
@@ -46,7 +48,7 @@ def _panels(scene: Scene, view: View, limits: tuple[float, float]) -> list[Any]:
     picture.update(colorscale=MAP, zmin=low, zmax=high, colorbar={**_BAR, "x": 1.0, "y": 0.8})
     saliency.update(colorscale=SALIENCY_MAP, zmin=0, zmax=100, colorbar={**_BAR, "x": 1.0, "y": 0.2})
     for trace in (picture, saliency):
-        trace.update(**_pixel_axes(scene.size))
+        trace.update(**pixel_axes(scene.size))
     point.update(mode="markers", marker={"size": 13, "color": COLOURS[1]})
     return [atoms, picture, point, saliency]
 
@@ -56,12 +58,12 @@ def _frames(views: list[View], style: str) -> list[go.Frame]:
     return [go.Frame(name=f"{view.U:g}", data=_changes(view, style), traces=[2, 3, 4, 5]) for view in views]
 
 
-def _slider(views: list[View]) -> dict[str, Any]:
+def frame_slider(names: list[str], symbol: str, unit: str) -> dict[str, Any]:
+    """A slider with one stop for each frame of that name."""
     still = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
-    names = [f"{view.U:g}" for view in views]
     return {
         "active": 0,
-        "currentvalue": {"prefix": "U = ", "suffix": " eV"},
+        "currentvalue": {"prefix": f"{symbol} = ", "suffix": f" {unit}"},
         "pad": {"t": 45},
         "steps": [{"method": "animate", "label": name, "args": [[name], still]} for name in names],
     }
@@ -141,5 +143,6 @@ def explorer_figure(
     figure.frames = _frames(views, style)
     _label_axes(figure)
     title = f"filling {filling:g}, bias {1000 * scene.bias[position]:.3g} meV"
-    interactive_layout(figure, _HEIGHT, title=title, showlegend=False, sliders=[_slider(views)])
+    slider = frame_slider([f"{view.U:g}" for view in views], "U", "eV")
+    interactive_layout(figure, _HEIGHT, title=title, showlegend=False, sliders=[slider])
     return figure.update_layout(margin={"t": 90})

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from stm_core.imaging import FourierGrid, bragg_amplitudes, ft_ldos, layer_mask
+from stm_core.imaging import FourierGrid, bragg_amplitudes, ft_ldos, graphene_vectors, layer_mask
 from stm_core.simulation import GRAPHENE_LATTICE, TwistedBilayer
 
 ROUNDING = 1e-10  # relative to the number of atoms
@@ -109,3 +109,18 @@ def test_bad_input_is_named(cell, maps):
         bragg_amplitudes(cell, maps[:, :5])
     with pytest.raises(ValueError, match="NaN"):
         bragg_amplitudes(cell, np.full(cell.n_atoms, np.nan))
+
+
+def test_graphene_vectors_are_the_layers_reciprocal_lattice_and_its_corners():
+    cell = TwistedBilayer(i=4)
+    for layer, number in (("bottom", 0), ("top", 1)):
+        vectors = graphene_vectors(cell, layer)
+        same = cell.positions[(cell.layer == number) & (cell.sublattice == 0), :2]
+        phases = np.exp(1j * (same - same[0]) @ vectors["Bragg"].T)
+        np.testing.assert_allclose(phases, 1.0, atol=1e-9)
+        # Three times a corner is a reciprocal vector, and the corner itself is not.
+        tripled = np.exp(3j * (same - same[0]) @ vectors["K"].T)
+        np.testing.assert_allclose(tripled, 1.0, atol=1e-9)
+        assert np.abs(np.exp(1j * (same - same[0]) @ vectors["K"].T) - 1).max() > 1
+    with pytest.raises(ValueError, match="'top' and 'bottom'"):
+        graphene_vectors(cell, "both")
