@@ -1,7 +1,9 @@
 """Crystals of carbon p_z orbitals: the commensurate twisted bilayer and simple references."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -72,6 +74,33 @@ class Crystal:
         if nk < 1:
             raise ValueError(f"nk must be a positive number of k-points per direction, not {nk}")
         return fractions(nk) @ self.reciprocal / nk
+
+    def k_path(
+        self, names: Sequence[str] = ("Γ", "K", "M", "Γ"), n: int = 20
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], list[tuple[str, float]]]:
+        """Straight lines through high-symmetry points.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Keys of ``high_symmetry``.
+        n : int
+            Steps on each line.
+
+        Returns
+        -------
+        ks : (n_k, 2) float array
+            Wave vectors in 1/Å.
+        distance : (n_k,) float array
+            Length along the path in 1/Å.
+        ticks : list of (str, float)
+            Each name with its place along the path.
+        """
+        corners = [self.high_symmetry[name] for name in names]
+        lines = [a + (b - a) * np.linspace(0, 1, n, endpoint=False)[:, None] for a, b in pairwise(corners)]
+        ks = np.concatenate([*lines, corners[-1:]])
+        distance = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(ks, axis=0), axis=1))])
+        return ks, distance, list(zip(names, distance[::n].tolist(), strict=True))
 
     def permutation(self, operation: ArrayLike) -> NDArray[np.int64]:
         """Where a point operation about the origin takes each atom.

@@ -44,7 +44,8 @@ class CommutatorDIIS:
             Fock matrix to diagonalise next.
         """
         product = fock @ density
-        # Single precision is ample for the overlaps that set the coefficients, and halves the memory.
+        # Stored in single precision to halve the memory; overlaps are summed in double, or their noise
+        # would dominate the coefficients near convergence.
         single = torch.complex64 if product.is_complex() else torch.float32
         self._fock.append(fock)
         self._error.append((product - product.mH).to(single))
@@ -55,11 +56,8 @@ class CommutatorDIIS:
         return result
 
     def _extend_overlap(self) -> None:
-        newest = torch.view_as_real(self._error[-1]) if self._error[-1].is_complex() else self._error[-1]
-        row = []
-        for error in self._error:
-            real = torch.view_as_real(error) if error.is_complex() else error
-            row.append(float(torch.dot(real.reshape(-1), newest.reshape(-1))))
+        newest = _flat(self._error[-1]).double()
+        row = [float(torch.dot(_flat(error).double(), newest)) for error in self._error]
         n = len(row)
         overlap = torch.empty((n, n), dtype=torch.float64)
         overlap[: n - 1, : n - 1] = self._overlap[len(self._overlap) - n + 1 :, len(self._overlap) - n + 1 :]
@@ -73,3 +71,7 @@ class CommutatorDIIS:
         right = (1.0 / scale)[:, None]
         weights = torch.linalg.lstsq(normalised, right, rcond=1e-12, driver="gelsd").solution[:, 0] / scale
         return (weights / weights.sum()).tolist()
+
+
+def _flat(matrix: torch.Tensor) -> torch.Tensor:
+    return (torch.view_as_real(matrix) if matrix.is_complex() else matrix).reshape(-1)
