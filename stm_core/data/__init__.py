@@ -1,7 +1,7 @@
 """Data: Hartree-Fock sweeps, the dataset they make, the images and splits that models see."""
 
 from .images import ImageSet, image_set, ldos_image
-from .protocols import Split, continuous_protocol, paper_protocol
+from .protocols import Split, continuous_protocol, paper_protocol, random_image_split
 from .stm_files import LDOSTable, read_ldos_files
 from .store import load_dataset, write_dataset
 from .sweep import Sweep, SweepPlan, read_plan
@@ -17,6 +17,7 @@ __all__ = [
     "ldos_image",
     "load_dataset",
     "paper_protocol",
+    "random_image_split",
     "read_ldos_files",
     "read_plan",
     "write_dataset",

@@ -1,5 +1,6 @@
-"""Which samples train a model and which test it: splits that never share a value of U."""
+"""Which samples train a model and which test it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,21 +11,23 @@ _INTEGER = 1e-6  # eV
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Boolean masks (n,) over samples; no value of U stands in two of them."""
+    """Boolean masks (n,) over samples. Only `random_image_split` lets two of them share a value of U."""
 
     train: NDArray[np.bool_]
     validation: NDArray[np.bool_]
     test: NDArray[np.bool_]
 
 
-def paper_protocol(U: ArrayLike, leave_out: float | None = None, highest: float = 5.0) -> Split:
+def paper_protocol(
+    U: ArrayLike, leave_out: float | Sequence[float] | None = None, highest: float = 5.0
+) -> Split:
     """Train on integer U, test on all other U (arXiv:2602.18890, held-out set).
 
     Parameters
     ----------
     U : (n,) float array
         In eV, one for each sample or image.
-    leave_out : float, optional
+    leave_out : float or sequence of floats, optional
         Integer U set aside to stop training early; none by default.
     highest : float
         Largest U trained on, in eV; larger integers are in no set.
@@ -42,14 +45,15 @@ def paper_protocol(U: ArrayLike, leave_out: float | None = None, highest: float 
     integer = np.abs(U - np.rint(U)) < _INTEGER
     train = integer & (U <= highest + _INTEGER)
     validation = np.zeros_like(train)
-    if leave_out is not None:
-        validation = train & (np.abs(U - leave_out) < _INTEGER)
-        if not validation.any():
+    for left_out in [] if leave_out is None else np.atleast_1d(leave_out):
+        chosen = train & (np.abs(U - left_out) < _INTEGER)
+        if not chosen.any():
             choices = ", ".join(f"{value:g}" for value in np.unique(U[train]))
-            raise ValueError(f"leave_out must be one of the training values {choices} eV, not {leave_out}")
-        train = train & ~validation
+            raise ValueError(f"leave_out must be among the training values {choices} eV, not {left_out:g}")
+        validation |= chosen
+    train = train & ~validation
     if not train.any():
-        raise ValueError(f"the paper protocol needs samples at integer U up to {highest:g} eV, and there are none")
+        raise ValueError(f"the paper protocol needs samples at integer U up to {highest:g} eV to train on")
     return Split(train, validation, ~integer)
 
 
@@ -76,9 +80,8 @@ def continuous_protocol(
     ValueError
         If the fractions do not add up to one, or a set would be empty.
     """
+    _check_fractions(fractions)
     U = np.asarray(U, dtype=float)
-    if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
-        raise ValueError(f"the three fractions must be positive and add up to one, not {fractions}")
     values = np.random.default_rng(seed).permutation(np.unique(U))
     cuts = np.rint(np.cumsum(fractions)[:2] * len(values)).astype(int)
     parts = np.split(values, cuts)
@@ -86,3 +89,48 @@ def continuous_protocol(
         raise ValueError(f"{len(values)} distinct values of U are too few for fractions {fractions}")
     train, validation, test = (np.isin(U, part) for part in parts)
     return Split(train, validation, test)
+
+
+def random_image_split(
+    U: ArrayLike, seed: int = 0, fractions: tuple[float, float, float] = (0.8, 0.1, 0.1), highest: float = 5.0
+) -> Split:
+    """Shuffle the single images of integer U into training, validation and test, as the original study did.
+
+    Siblings of every test image, of the same U and often of the same Hartree-Fock state, are in training.
+    The test therefore measures how well the trained levels are recognised, not how well U is read.
+
+    Parameters
+    ----------
+    U : (n,) float array
+        In eV, one for each image.
+    seed : int
+        Of the shuffle. It depends on the images of integer U alone, whatever others stand between them.
+    fractions : three floats
+        Shares of those images; they add up to one.
+    highest : float
+        Largest U used, in eV.
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    ValueError
+        If the fractions are not positive or do not add up to one, or a set would be empty.
+    """
+    _check_fractions(fractions)
+    U = np.asarray(U, dtype=float)
+    used = np.flatnonzero((np.abs(U - np.rint(U)) < _INTEGER) & (U <= highest + _INTEGER))
+    shuffled = np.random.default_rng(seed).permutation(used)
+    cuts = np.rint(np.cumsum(fractions)[:2] * used.size).astype(int)
+    parts = np.split(shuffled, cuts)
+    if min(map(len, parts)) == 0:
+        raise ValueError(f"{used.size} images at integer U are too few for fractions {fractions}")
+    train, validation, test = (np.isin(np.arange(U.size), part) for part in parts)
+    return Split(train, validation, test)
+
+
+def _check_fractions(fractions: tuple[float, float, float]) -> None:
+    if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
+        raise ValueError(f"the three fractions must be positive and add up to one, not {fractions}")

@@ -1,0 +1,130 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from stm_core.data import load_dataset
+from stm_core.learning import (
+    STUDY_MODELS,
+    StudySettings,
+    load_checkpoint,
+    predict,
+    study_checkpoint,
+    study_images,
+    study_models,
+    trained_regressor,
+    training,
+)
+from stm_core.learning.checkpoints import write_checkpoint
+
+SETTINGS = StudySettings(image_size=16, epochs=2, bias_step=6)
+
+
+@pytest.fixture(scope="module")
+def ds(small_dataset_path):
+    return load_dataset(small_dataset_path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("checkpoints")
+
+
+@pytest.fixture(scope="module")
+def first(ds, folder):
+    return trained_regressor(ds, "repaired", SETTINGS, folder, progress=False)
+
+
+def same_weights(one, other):
+    return all(
+        torch.equal(a, b)
+        for a, b in zip(one.model.state_dict().values(), other.model.state_dict().values(), strict=True)
+    )
+
+
+def test_the_same_call_gives_the_same_network_without_training_or_rendering(ds, folder, first, monkeypatch):
+    for name in ("fit", "image_set"):
+        monkeypatch.setattr(study_models, name, lambda *_, **__: pytest.fail("trained or rendered again"))
+    again = trained_regressor(ds, "repaired", SETTINGS, folder, progress=False)
+    assert same_weights(first, again)
+    assert (again.history, again.best_epoch) == (first.history, first.best_epoch)
+    assert again.checkpoint == first.checkpoint == study_checkpoint(ds, "repaired", SETTINGS, folder)
+    assert same_weights(first.model, load_checkpoint(first.checkpoint))
+
+
+def test_pictures_at_hand_change_nothing(ds, first):
+    images = study_images(ds, "repaired", SETTINGS)
+    again = trained_regressor(ds, "repaired", SETTINGS, images=images, progress=False)
+    assert same_weights(first, again)
+    assert again.checkpoint is None
+
+
+def test_an_interrupted_training_goes_on_to_the_same_network(ds, tmp_path, first, monkeypatch):
+    def write_and_stop(content, path):
+        write_checkpoint(content, path)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "write_checkpoint", write_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            trained_regressor(ds, "repaired", SETTINGS, tmp_path, progress=False)
+    again = trained_regressor(ds, "repaired", SETTINGS, tmp_path, progress=False)
+    assert again.history == first.history
+    assert same_weights(first, again)
+
+
+def test_different_runs_never_share_a_file(ds):
+    changed = {
+        "image_size": 32,
+        "epochs": 3,
+        "seed": 1,
+        "protocol": "images",
+        "leave_out": (2.0,),
+        "bias_step": 3,
+    }
+    runs = [(name, ds, SETTINGS) for name in STUDY_MODELS]
+    runs += [("cnn", ds, replace(SETTINGS, **{key: value})) for key, value in changed.items()]
+    runs += [
+        ("cnn", ds.isel(sample=slice(1, None)), SETTINGS),
+        ("cnn", ds.assign(ldos=2 * ds.ldos), SETTINGS),
+    ]
+    assert len({study_checkpoint(data, name, settings, "") for name, data, settings in runs}) == len(runs)
+
+
+def test_no_test_picture_trains_or_stops_a_network(ds):
+    U = np.repeat(ds["U"].values, 3)
+    by_U, by_image = SETTINGS.split(U), replace(SETTINGS, protocol="images").split(U)
+    assert set(U[by_U.train]) == {0, 2, 3, 5} and set(U[by_U.validation]) == {1, 4}
+    assert not set(U[by_U.test]) & {0, 1, 2, 3, 4, 5}
+    assert not np.any(by_image.test & (by_image.train | by_image.validation))
+
+
+def test_each_network_sees_its_pictures(ds):
+    one = ds.isel(sample=slice(0, 1))
+    paper, linear = (study_images(one, name, SETTINGS) for name in ("cnn", "repaired"))
+    assert paper.images.shape == linear.images.shape == (3, 16, 16)
+    np.testing.assert_allclose(np.unique(paper.bias), [-0.06, 0, 0.06], atol=1e-9)
+    np.testing.assert_allclose(paper.images * 255, np.rint(paper.images * 255), atol=1e-4)
+    assert linear.images.max() < 1.1
+
+
+def test_the_repaired_network_may_answer_below_zero(ds, first):
+    config = first.model.model.config
+    assert not config.clamp and not config.l2_normalise
+    images = study_images(ds.isel(sample=slice(0, 2)), "repaired", SETTINGS).images
+    assert np.isfinite(predict(first, images)).all()
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [({"protocol": "integers"}, "'paper' or 'images'"), ({"bias_step": 0}, "bias_step is 0")],
+)
+def test_settings_that_cannot_be_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        StudySettings(**options)
+
+
+def test_an_unknown_network_is_refused_with_the_known_ones(ds):
+    with pytest.raises(ValueError, match="no network 'vgg'; its networks are fc, cnn, resnet18, repaired"):
+        trained_regressor(ds, "vgg")
