@@ -147,7 +147,11 @@ def load_dataset(path: str | Path | None = None, converged_only: bool = True) ->
     missing = [name for name in (*_REQUIRED, *_COORDINATES) if name not in ds.variables]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}; it is not a complete sweep")
-    bad = [str(name) for name, v in ds.data_vars.items() if v.dtype.kind == "f" and not np.isfinite(v.values).all()]
+    bad = [
+        str(name)
+        for name, v in ds.data_vars.items()
+        if v.dtype.kind == "f" and not np.isfinite(v.values).all()
+    ]
     if bad:
         raise ValueError(f"{path} holds values that are not finite in {', '.join(bad)}")
     return ds.isel(sample=np.flatnonzero(ds["converged"].values)) if converged_only else ds

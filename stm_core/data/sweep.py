@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 import stm_core
-from stm_core.simulation import GateScreenedCoulomb, HartreeFock, HartreeFockState, TightBinding, TwistedBilayer
+from stm_core.simulation import (
+    GateScreenedCoulomb,
+    HartreeFock,
+    HartreeFockState,
+    TightBinding,
+    TwistedBilayer,
+)
 
 from .store import dataset_from_samples, write_dataset
 
@@ -70,12 +76,19 @@ class SweepPlan:
         for name in ("U", "filling", "seed", "bias"):
             values = getattr(self, name)
             if not isinstance(values, Sequence) or isinstance(values, str) or len(values) == 0:
-                raise ValueError(f"a sweep plan needs {name} as a list of at least one number, not {values!r}")
+                raise ValueError(
+                    f"a sweep plan needs {name} as a list of at least one number, not {values!r}"
+                )
             try:
                 numbers = tuple(sorted({float(value) for value in values}))
             except (TypeError, ValueError):
                 raise ValueError(f"a sweep plan needs numbers in {name}, not {values!r}") from None
             object.__setattr__(self, name, numbers)
+        for name, value in self.physics.items():
+            if name != "bias" and (isinstance(value, bool) or not isinstance(value, int | float)):
+                raise ValueError(f"a sweep plan needs a number for {name}, not {value!r}")
+        if any(seed != int(seed) for seed in self.seed):
+            raise ValueError(f"a seed must be a non-negative integer, not {self.seed}")
         object.__setattr__(self, "seed", tuple(int(seed) for seed in self.seed))
         if self.U[0] < 0:
             raise ValueError(f"U must be zero or positive (eV), not {self.U[0]}")
@@ -111,16 +124,17 @@ def read_plan(path: str | Path) -> SweepPlan:
         content = None
     known = [f.name for f in fields(SweepPlan)]
     if not isinstance(content, dict):
-        raise ValueError(f"{path} is not a YAML file of sweep parameters; accepted keys are {', '.join(known)}")
+        raise ValueError(
+            f"{path} is not a YAML file of sweep parameters; accepted keys are {', '.join(known)}"
+        )
     unknown = [str(key) for key in content if key not in known]
     if unknown:
-        raise ValueError(f"{path} has unknown keys {', '.join(unknown)}; accepted keys are {', '.join(known)}")
+        raise ValueError(
+            f"{path} has unknown keys {', '.join(unknown)}; accepted keys are {', '.join(known)}"
+        )
     if "U" not in content:
         raise ValueError(f"{path} has no U; give a list of interactions in eV")
-    try:
-        return SweepPlan(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
-    except TypeError as error:
-        raise ValueError(f"{path} has a value of the wrong type: {error}") from None
+    return SweepPlan(**content)
 
 
 class Sweep:
@@ -151,7 +165,9 @@ class Sweep:
             ours = yaml.safe_load(yaml.safe_dump(_plain(plan.physics)))
             changed = sorted(key for key in ours if known.get(key) != ours[key])
             if changed:
-                raise ValueError(f"{self.folder} holds a sweep with other {', '.join(changed)}; choose another folder")
+                raise ValueError(
+                    f"{self.folder} holds a sweep with other {', '.join(changed)}; choose another folder"
+                )
         else:
             _write_beside(record, yaml.safe_dump(_plain(plan.physics)).encode())
 
@@ -177,7 +193,11 @@ class Sweep:
         tasks = self.plan.tasks
         missing = self.missing
         with tqdm(
-            total=len(tasks), initial=len(tasks) - len(missing), desc="sweep", unit="sample", disable=not progress
+            total=len(tasks),
+            initial=len(tasks) - len(missing),
+            desc="sweep",
+            unit="sample",
+            disable=not progress,
         ) as bar:
             for U, filling, seed in missing:
                 bar.set_postfix(U=f"{U:g}", filling=f"{filling:g}", seed=seed)
@@ -193,7 +213,9 @@ class Sweep:
             If samples are missing.
         """
         if self.missing:
-            raise ValueError(f"{len(self.missing)} of {len(self.plan.tasks)} samples are missing; run the sweep first")
+            raise ValueError(
+                f"{len(self.missing)} of {len(self.plan.tasks)} samples are missing; run the sweep first"
+            )
         samples = [_read_sample(self.path(*task)) for task in self.plan.tasks]
         versions = sorted({str(sample["code_version"]) for sample in samples})
         attributes = {**self.plan.physics, "code_version": ", ".join(versions)}

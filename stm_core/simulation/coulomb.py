@@ -66,10 +66,14 @@ class GateScreenedCoulomb:
         heights = np.linalg.norm(crystal.reciprocal, axis=1) / (2 * np.pi)
         spread = np.ptp(crystal.positions[:, :2], axis=0).max()
         n = np.ceil((reach + spread) * heights).astype(int)
-        cells = np.stack(np.meshgrid(*(np.arange(-m, m + 1) for m in n), indexing="ij"), axis=-1).reshape(-1, 2)
+        cells = np.stack(np.meshgrid(*(np.arange(-m, m + 1) for m in n), indexing="ij"), axis=-1).reshape(
+            -1, 2
+        )
         strength = COULOMB_CONSTANT / self.epsilon
         spline = _spline_coefficients(reach / self.gate_distance)
-        return strength * _lattice_sum(crystal.positions, cells @ crystal.lattice, reach, self.gate_distance, spline)
+        return strength * _lattice_sum(
+            crystal.positions, cells @ crystal.lattice, reach, self.gate_distance, spline
+        )
 
     def exchange(self, crystal: Crystal, nk: int) -> NDArray[np.float64]:
         """Interaction at the nearest image within the Born-von Kármán cell of a k-grid.
@@ -138,7 +142,7 @@ def screening(x: ArrayLike) -> NDArray[np.float64]:
 
 @njit(cache=True)
 def _image_sum(x):  # pragma: no cover - compiled
-    """Alternating image-charge series, accelerated as in Cohen, Rodriguez Villegas and Zagier (2000), algorithm 1."""
+    """Alternating image-charge series by algorithm 1 of Cohen et al., Exp. Math. 9, 3 (2000)."""
     terms = 24
     d = (3.0 + np.sqrt(8.0)) ** terms
     d = (d + 1.0 / d) / 2.0

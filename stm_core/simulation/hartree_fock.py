@@ -144,8 +144,11 @@ class HartreeFock:
         if not tolerance > 0 or max_iterations < 1:
             raise ValueError("the tolerance must be positive and max_iterations at least 1")
         kind, density, entropy = self._start(seed, start)
-        mixer, history, lowest = CommutatorDIIS(), [], None
-        with tqdm(total=max_iterations, desc=f"SCF U = {self.U:g} eV", leave=False, disable=not progress) as bar:
+        mixer, lowest = CommutatorDIIS(), None
+        history: list[tuple[float, float]] = []
+        with tqdm(
+            total=max_iterations, desc=f"SCF U = {self.U:g} eV", leave=False, disable=not progress
+        ) as bar:
             for number in range(1, max_iterations + 1):
                 fock, energy = self.mean_field(density)
                 free_energy = energy - self.temperature * entropy
@@ -246,7 +249,10 @@ class HartreeFock:
     def _entropy(self, energies: torch.Tensor, mu: float) -> float:
         """Entropy of the Fermi occupations per cell, in units of the Boltzmann constant."""
         occupation = torch.special.expit((mu - energies) / self.temperature)
-        return float(torch.special.entr(occupation).sum() + torch.special.entr(1 - occupation).sum()) / self.nk**2
+        return (
+            float(torch.special.entr(occupation).sum() + torch.special.entr(1 - occupation).sum())
+            / self.nk**2
+        )
 
     def _start(self, seed: int, start: HartreeFockState | None) -> tuple[str, torch.Tensor, float]:
         """Kind, density matrix and entropy that the iteration starts from."""
@@ -271,7 +277,9 @@ class HartreeFock:
             bare = self._tensor(np.stack([self.model.decoupled(k) for k in ks]))
             energies, orbitals = torch.linalg.eigh(bare)
             levels = np.broadcast_to(energies.cpu().numpy(), (2, *energies.shape))
-            return self.density_matrix(energies[None], orbitals[None], chemical_potential(levels, n, self.temperature))[0]
+            return self.density_matrix(
+                energies[None], orbitals[None], chemical_potential(levels, n, self.temperature)
+            )[0]
         half = 0.5 if self.reference == "average" else 0.0
         return half * torch.eye(n, dtype=self._bare.dtype, device=self.device).expand_as(self._bare)
 
@@ -307,4 +315,6 @@ def chemical_potential(energies: NDArray[np.float64], electrons: float, temperat
     def excess(mu: float) -> float:
         return float(fermi(levels - mu, temperature).sum() / n_k - electrons)
 
-    return float(brentq(excess, levels[0] - 50 * temperature, levels[-1] + 50 * temperature, xtol=1e-14, rtol=1e-14))
+    return float(
+        brentq(excess, levels[0] - 50 * temperature, levels[-1] + 50 * temperature, xtol=1e-14, rtol=1e-14)
+    )

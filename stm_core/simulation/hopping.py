@@ -81,7 +81,9 @@ def neighbour_pairs(crystal: Crystal, cutoff: float) -> NeighbourPairs:
         raise ValueError(f"the cut-off must be a positive length in Å, not {cutoff}")
     heights = np.linalg.norm(crystal.reciprocal, axis=1) / (2 * np.pi)
     reach = np.ceil((cutoff + 1.0) * heights).astype(int) + 1
-    cells = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1).reshape(-1, 2)
+    cells = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1).reshape(
+        -1, 2
+    )
     shifts = np.column_stack([cells @ crystal.lattice, np.zeros(len(cells))])
     images = (shifts[:, None] + crystal.positions).reshape(-1, 3)
     home, other = cKDTree(crystal.positions), cKDTree(images)
@@ -160,7 +162,9 @@ class TightBinding:
 
     def _bloch(self, k: ArrayLike, values: NDArray[np.float64]) -> NDArray[np.complex128]:
         turns = self.pairs.cell @ (self.crystal.lattice @ np.asarray(k, dtype=float)) / (2 * np.pi)
-        h = _bloch_sum(self.crystal.n_atoms, self.pairs.source, self.pairs.target, values, np.exp(2j * np.pi * turns))
+        h = _bloch_sum(
+            self.crystal.n_atoms, self.pairs.source, self.pairs.target, values, np.exp(2j * np.pi * turns)
+        )
         return (h + h.conj().T) / 2
 
 

@@ -54,7 +54,7 @@ class Crystal:
     @property
     def reciprocal(self) -> NDArray[np.float64]:
         """Reciprocal lattice vectors as rows, (2, 2) in 1/Å, with a_i · b_j = 2π δ_ij."""
-        return 2 * np.pi * np.linalg.inv(self.lattice).T
+        return np.asarray(2 * np.pi * np.linalg.inv(self.lattice).T, dtype=float)
 
     @property
     def area(self) -> float:
@@ -165,7 +165,9 @@ class TwistedBilayer(Crystal):
         lattice = length * np.array([_direction(np.pi / 6), _direction(np.pi / 2)])
         layers = [_layer_atoms(lattice, turn) for turn in (-self.angle / 2, self.angle / 2)]
         heights = (-self.spacing / 2, self.spacing / 2)
-        positions = [np.column_stack([xy, np.full(len(xy), z)]) for (xy, _), z in zip(layers, heights, strict=True)]
+        positions = [
+            np.column_stack([xy, np.full(len(xy), z)]) for (xy, _), z in zip(layers, heights, strict=True)
+        ]
         object.__setattr__(self, "lattice", lattice)
         object.__setattr__(self, "positions", np.concatenate(positions))
         object.__setattr__(self, "sublattice", np.concatenate([s for _, s in layers]))

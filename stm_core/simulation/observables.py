@@ -109,7 +109,7 @@ def order_parameters(
     if isinstance(crystal, TwistedBilayer):
         result["layer"] = float(charge[crystal.layer == 1].sum() - charge[crystal.layer == 0].sum())
         turned = charge[crystal.point_group["C6^2"]]
-        fluctuation = np.linalg.norm(charge - charge.mean())
+        fluctuation = float(np.linalg.norm(charge - charge.mean()))
         result["c3_breaking"] = float(np.linalg.norm(turned - charge) / max(fluctuation, 1e-12))
         if bond_order is not None:
             result["kekule"] = _kekule_norm(crystal, bond_order.real)

@@ -52,7 +52,7 @@ def starting_field(crystal: Crystal, seed: int) -> tuple[str, NDArray[np.complex
         field += np.array([1, -1])[:, None, None] * np.diag(staggered)
     elif kind == "sublattice":
         field += np.diag(staggered)
-    elif kind == "valley":
+    elif kind == "valley" and isinstance(crystal, TwistedBilayer):
         field += strength * _kekule_bonds(crystal, rng.uniform(0, 2 * np.pi))
     return kind, field
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,13 +85,13 @@ class HartreeFockState:
     def bond_order(self) -> NDArray[np.complex128]:
         """⟨c†_B c_A⟩ summed over spins on every nearest-neighbour bond inside the layers, (n_bonds,)."""
         bonds = intralayer_bonds(self.crystal)
-        result = np.zeros(len(bonds.source), dtype=complex)
+        result: NDArray[np.complex128] = np.zeros(len(bonds.source), dtype=complex)
         for index, k in enumerate(self.crystal.k_grid(self.nk)):
             phase = np.exp(-1j * bonds.cell @ self.crystal.lattice @ k)
             for orbitals, occupation in zip(self.orbitals[:, index], self.occupations[:, index], strict=True):
                 pairs = (orbitals[bonds.source] * occupation) * orbitals[bonds.target].conj()
                 result += phase * pairs.sum(axis=1)
-        return result / self.nk**2
+        return np.asarray(result / self.nk**2, dtype=complex)
 
     def order_parameters(self) -> dict[str, float]:
         """Numbers that tell broken-symmetry states apart; see ``observables.order_parameters``."""
@@ -98,7 +99,10 @@ class HartreeFockState:
         return order_parameters(self.crystal, self.density, bonds)
 
     def ldos(
-        self, bias: Sequence[float] | NDArray[np.float64] = (0.0,), broadening: float = 0.005, layer: str = "top"
+        self,
+        bias: Sequence[float] | NDArray[np.float64] = (0.0,),
+        broadening: float = 0.005,
+        layer: str = "top",
     ) -> NDArray[np.float64]:
         """Local density of states at a series of biases.
 
@@ -144,13 +148,16 @@ class HartreeFockState:
         if isinstance(crystal, TwistedBilayer):
             geometry = {"twist": np.array([crystal.i, crystal.spacing])}
         else:
-            geometry = {name: getattr(crystal, name) for name in ("positions", "lattice", "layer", "sublattice")}
+            geometry = {
+                name: getattr(crystal, name) for name in ("positions", "lattice", "layer", "sublattice")
+            }
         coulomb = {} if self.coulomb is None else {"coulomb": np.array(list(asdict(self.coulomb).values()))}
         scalars = {name: np.array(getattr(self, name)) for name in _SCALARS}
         arrays = {name: getattr(self, name) for name in ("orbitals", "energies", "history")}
+        stored: dict[str, Any] = {**geometry, **coulomb, **scalars, **arrays}
         beside = path.with_name(path.name + ".part")
         with open(beside, "wb") as stream:
-            np.savez(stream, **geometry, **coulomb, **scalars, **arrays)
+            np.savez(stream, allow_pickle=False, **stored)
         os.replace(beside, path)
 
     @classmethod
@@ -177,7 +184,9 @@ class HartreeFockState:
         except (zipfile.BadZipFile, KeyError, EOFError, OSError, ValueError) as error:
             if isinstance(error, FileNotFoundError):
                 raise
-            raise ValueError(f"{path} is not a complete Hartree-Fock state written by HartreeFockState.save") from error
+            raise ValueError(
+                f"{path} is not a complete Hartree-Fock state written by HartreeFockState.save"
+            ) from error
         return cls(crystal=crystal, coulomb=coulomb, **scalars, **arrays)
 
 

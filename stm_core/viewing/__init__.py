@@ -2,6 +2,7 @@
 
 from stm_core.viewing.curves import (
     band_figure,
+    curve_figure,
     level_figure,
     pca_scores,
     predicted_vs_true,
@@ -20,6 +21,7 @@ __all__ = [
     "band_figure",
     "bias_figure",
     "cover_figure",
+    "curve_figure",
     "explorer",
     "explorer_figure",
     "figure_html",

@@ -57,6 +57,36 @@ def band_figure(
     return figure.update_yaxes(title="E (eV)", range=window)
 
 
+def curve_figure(
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    x_title: str,
+    y_title: str,
+    title: str = "",
+    mode: str = "lines+markers",
+) -> go.Figure:
+    """Named curves in one frame.
+
+    Parameters
+    ----------
+    curves : mapping of str to (x, y)
+        Each a pair of arrays of shape (n,).
+    x_title, y_title : str
+        Names of the axes with their units.
+    title : str
+    mode : str
+        As in plotly: "lines", "markers" or "lines+markers".
+
+    Returns
+    -------
+    plotly Figure
+    """
+    figure = go.Figure()
+    for name, (x, y) in curves.items():
+        figure.add_scatter(x=compact(np.asarray(x)), y=compact(np.asarray(y)), mode=mode, name=name)
+    interactive_layout(figure, 400, title=title, showlegend=len(curves) > 1)
+    return figure.update_xaxes(title=x_title).update_yaxes(title=y_title)
+
+
 def level_figure(levels: Mapping[str, ArrayLike], title: str = "", unit: str = "E − μ (eV)") -> go.Figure:
     """Energy levels as short bars in one column per name.
 

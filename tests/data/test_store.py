@@ -21,7 +21,16 @@ def test_contents_and_units(dataset):
     for name in ("ldos", "energy", "gap", "U", "bias", "x"):
         assert dataset[name].attrs["units"]
     assert dataset.attrs["schema"] == SCHEMA
-    for parameter in ("i", "spacing", "epsilon", "gate_distance", "nk", "temperature", "broadening", "code_version"):
+    for parameter in (
+        "i",
+        "spacing",
+        "epsilon",
+        "gate_distance",
+        "nk",
+        "temperature",
+        "broadening",
+        "code_version",
+    ):
         assert parameter in dataset.attrs
     assert bool(dataset.converged.all())
 

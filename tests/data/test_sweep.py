@@ -117,6 +117,8 @@ def test_unconverged_samples_are_kept_but_left_out(tmp_path):
         ("U: 3\n", "U as a list of at least one number"),
         ("U: [1]\nfilling: [5]\n", "between -4 and 4"),
         ("U: [1]\nseed: [-1]\n", "non-negative integer"),
+        ("U: [1]\nseed: [0.5]\n", "non-negative integer"),
+        ("U: [1]\ni: nine\n", "number for i, not 'nine'"),
     ],
 )
 def test_bad_plans_are_refused(tmp_path, content, message):

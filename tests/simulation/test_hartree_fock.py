@@ -129,8 +129,14 @@ def test_energy_never_rises_when_a_perturbed_density_relaxes(bilayer):
     generator = torch.Generator().manual_seed(0)
     noise = 0.05 * torch.randn(fock.shape, dtype=fock.dtype, generator=generator)
     energies, orbitals, mu = problem.diagonalise(fock + noise + noise.mH)
-    start = HartreeFockState(**{**vars_of(state), "orbitals": orbitals.numpy(), "energies": energies.numpy(),
-                                "chemical_potential": mu})
+    start = HartreeFockState(
+        **{
+            **vars_of(state),
+            "orbitals": orbitals.numpy(),
+            "energies": energies.numpy(),
+            "chemical_potential": mu,
+        }
+    )
     relaxed = problem.solve(start=start, tolerance=1e-8, progress=False)
     assert problem.mean_field(density_matrix(problem, start))[1] > state.total_energy
     assert relaxed.total_energy <= state.total_energy + ENERGY_TOLERANCE
@@ -148,9 +154,9 @@ def test_the_fock_matrix_is_the_derivative_of_the_energy(bilayer):
     change = torch.randn(density.shape, dtype=density.dtype, generator=generator)
     change = change + change.mH
     step = 1e-4
-    numerical = (problem.mean_field(density + step * change)[1] - problem.mean_field(density - step * change)[1]) / (
-        2 * step
-    )
+    numerical = (
+        problem.mean_field(density + step * change)[1] - problem.mean_field(density - step * change)[1]
+    ) / (2 * step)
     analytical = float((fock * change.conj()).real.sum()) / fock.shape[1]
     assert numerical == pytest.approx(analytical, rel=1e-7)
 

@@ -39,7 +39,9 @@ def test_reference_levels(plain, point):
 
 def test_pressure_flattens_the_central_bands(plain):
     assert flat_band_width(plain) == pytest.approx(0.633, abs=WIDTH_TOLERANCE)
-    assert flat_band_width(TightBinding(TwistedBilayer(9, 2.94))) == pytest.approx(0.0102, abs=WIDTH_TOLERANCE)
+    assert flat_band_width(TightBinding(TwistedBilayer(9, 2.94))) == pytest.approx(
+        0.0102, abs=WIDTH_TOLERANCE
+    )
 
 
 def test_flattest_spacing_is_found():
@@ -56,7 +58,7 @@ def test_monolayer_dirac_point_and_velocity():
     lower, upper = model.bands([corner])[0]
     assert (lower, upper) == pytest.approx((0.787779, 0.787779), abs=LEVEL_TOLERANCE)
     step = 1e-5
-    splitting = np.diff(model.bands([corner + [step, 0]])[0])[0] / 2
+    splitting = np.diff(model.bands([corner + np.array([step, 0])])[0])[0] / 2
     hbar = 6.582119569e-16  # eV s
     assert splitting / step / hbar * 1e-10 == pytest.approx(7.943e5, rel=1e-3)
 
@@ -84,7 +86,9 @@ def test_decoupled_layers_are_graphene():
     assert np.abs(blocks[np.ix_(top, ~top)]).max() == 0
     # Every level of the folded layer is a level of the primitive monolayer at some G of the moiré.
     levels = np.linalg.eigvalsh(blocks[np.ix_(top, top)])
-    vectors = np.stack(np.meshgrid(np.arange(-9, 10), np.arange(-9, 10)), axis=-1).reshape(-1, 2) @ cell.reciprocal
+    vectors = (
+        np.stack(np.meshgrid(np.arange(-9, 10), np.arange(-9, 10)), axis=-1).reshape(-1, 2) @ cell.reciprocal
+    )
     turn = cell.angle / 2
     back = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     graphene = TightBinding(honeycomb()).bands(vectors @ back.T).ravel()

@@ -93,3 +93,15 @@ def test_bad_spacing_shape_and_grid():
         Crystal(np.zeros((2, 3)), np.eye(2), np.zeros(3, int), np.zeros(2, int))
     with pytest.raises(ValueError, match="positive number of k-points"):
         honeycomb().k_grid(0)
+
+
+def test_path_through_high_symmetry_points():
+    cell = TwistedBilayer(2)
+    ks, distance, ticks = cell.k_path(("Γ", "K", "M", "Γ"), n=5)
+    assert ks.shape == (16, 2)
+    assert [name for name, _ in ticks] == ["Γ", "K", "M", "Γ"]
+    for index, (name, place) in zip((0, 5, 10, 15), ticks, strict=True):
+        np.testing.assert_allclose(ks[index], cell.high_symmetry[name], atol=1e-12)
+        assert distance[index] == place
+    sides = np.diff([place for _, place in ticks])
+    assert sides == pytest.approx(np.linalg.norm(cell.high_symmetry["K"]) * np.array([1, 0.5, np.sqrt(0.75)]))

@@ -43,7 +43,9 @@ def nearest():
 
 
 def moment(model, U, nk, temperature=0.003):
-    state = HartreeFock(model, U, nk=nk, temperature=temperature).solve(seed=0, tolerance=1e-10, progress=False)
+    state = HartreeFock(model, U, nk=nk, temperature=temperature).solve(
+        seed=0, tolerance=1e-10, progress=False
+    )
     assert state.converged
     spin = state.density[0] - state.density[1]
     assert spin.sum() == pytest.approx(0, abs=1e-8)
@@ -69,7 +71,9 @@ def test_spurious_moment_on_a_grid_that_holds_the_dirac_point(nearest):
 
 def inverse_gap(model, nk):
     """⟨1/|f|⟩ over an nk by nk grid, f the coupling between A and B."""
-    to_b = (model.crystal.sublattice[model.pairs.source] == 0) & (model.crystal.sublattice[model.pairs.target] == 1)
+    to_b = (model.crystal.sublattice[model.pairs.source] == 0) & (
+        model.crystal.sublattice[model.pairs.target] == 1
+    )
     turns = fractions(nk) @ model.pairs.cell[to_b].T / nk
     return np.mean(1 / np.abs(np.exp(2j * np.pi * turns) @ model.values[to_b]))
 

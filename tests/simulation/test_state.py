@@ -5,14 +5,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stm_core.simulation import GateScreenedCoulomb, HartreeFock, HartreeFockState, TightBinding, TwistedBilayer
+from stm_core.simulation import (
+    GateScreenedCoulomb,
+    HartreeFock,
+    HartreeFockState,
+    TightBinding,
+    TwistedBilayer,
+)
 from stm_core.simulation.observables import indirect_gap, order_parameters, thermal_kernel
 from stm_core.simulation.starts import STARTS, intralayer_bonds, kekule_vectors, starting_field
 
 
 @pytest.fixture(scope="module")
 def state():
-    problem = HartreeFock(TightBinding(TwistedBilayer(1, 3.0)), 6.0, GateScreenedCoulomb(gate_distance=20.0), nk=2)
+    problem = HartreeFock(
+        TightBinding(TwistedBilayer(1, 3.0)), 6.0, GateScreenedCoulomb(gate_distance=20.0), nk=2
+    )
     return problem.solve(seed=0, progress=False)
 
 
@@ -68,9 +76,13 @@ def test_order_parameters_of_states_made_by_hand():
     charge = order_parameters(cell, np.stack([0.5 + 0.1 * sign] * 2))
     assert charge["sublattice"] == pytest.approx(0.2)
     assert charge["c3_breaking"] == pytest.approx(0, abs=1e-12)
-    striped = order_parameters(cell, 0.5 + 0.01 * np.cos(cell.positions @ [*cell.reciprocal[0], 0]) * np.ones((2, 1)))
+    striped = order_parameters(
+        cell, 0.5 + 0.01 * np.cos(cell.positions @ [*cell.reciprocal[0], 0]) * np.ones((2, 1))
+    )
     assert striped["c3_breaking"] > 0.5
-    assert order_parameters(cell, np.stack([np.full(76, 0.5) + 0.1 * cell.layer] * 2))["layer"] == pytest.approx(7.6)
+    assert order_parameters(cell, np.stack([np.full(76, 0.5) + 0.1 * cell.layer] * 2))[
+        "layer"
+    ] == pytest.approx(7.6)
 
 
 def test_kekule_order_sees_a_valley_pattern_and_nothing_else():
