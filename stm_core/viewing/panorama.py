@@ -14,6 +14,7 @@ from stm_core.viewing.display import COLOURS, MAP, k_extent, static_style
 from stm_core.viewing.scene import FLOOR, Scene
 
 _FIELD = 0.8  # half side of a drawn map, in moiré lengths
+_BRIGHTEST = 4.0  # end of the colours of a map, in its mean: few atoms are brighter, and most would look dark
 
 
 def relative(ldos: ArrayLike) -> NDArray[np.float64]:
@@ -80,17 +81,17 @@ def road_figure(
 
 
 def _draw_maps(row: NDArray[Any], points: NDArray, maps: NDArray, lattice: NDArray) -> None:
-    low, high = float(maps.min()), float(maps.max())
+    low, high = float(maps.min()), min(float(maps.max()), _BRIGHTEST)
     half = _FIELD * float(np.linalg.norm(lattice[0]))
     steps = np.stack([grid.ravel() for grid in np.meshgrid(*[np.arange(-3, 3)] * 2)], axis=1)
     copies = points[None] + (steps @ lattice)[:, None]
     inside = (np.abs(copies) < half).all(axis=2)
     for axes, values in zip(row, maps, strict=True):
         colours = np.broadcast_to(values, inside.shape)[inside]
-        size = min(30.0, 8e3 / colours.size)
+        size = min(30.0, 1.1e4 / colours.size)
         dots = axes.scatter(*copies[inside].T, c=colours, s=size, cmap=MAP, vmin=low, vmax=high, linewidths=0)
         axes.set(aspect="equal", xlabel="x (Å)", ylabel="y (Å)", xlim=(-half, half), ylim=(-half, half))
-    _finish(row, dots, "LDOS / mean")
+    _finish(row, dots, "LDOS / mean", extend="max" if maps.max() > high else "neither")
 
 
 def _draw_pictures(row: NDArray[Any], pictures: NDArray) -> None:
@@ -101,9 +102,9 @@ def _draw_pictures(row: NDArray[Any], pictures: NDArray) -> None:
     _finish(row, drawn, "|F(k)|/|F(0)|")
 
 
-def _finish(row: NDArray[Any], drawn: Any, label: str) -> None:
+def _finish(row: NDArray[Any], drawn: Any, label: str, extend: str = "neither") -> None:
     last: Axes = row[-1]
-    last.figure.colorbar(drawn, ax=list(row), label=label, pad=0.01)
+    last.figure.colorbar(drawn, ax=list(row), label=label, pad=0.01, extend=extend)
     for axes in row[1:]:
         axes.set(ylabel="", yticklabels=[])
 
