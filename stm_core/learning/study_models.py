@@ -1,4 +1,4 @@
-"""The networks that the study's pages share: which pictures, which split, which options, which checkpoint.
+"""The networks that the study's pages share: which pictures, which split, which options, which file.
 
 A page that asks for a network by name and settings gets the one that an earlier page trained, or trains it.
 """
@@ -25,6 +25,7 @@ from stm_core.learning.training import FitResult, fit
 
 logger = logging.getLogger(__name__)
 
+_SAME_BIAS = 1e-6  # eV
 _ON_WHICH_IT_DEPENDS = ("ldos", "U", "filling", "seed", "bias", "x", "y", "layer")
 
 
@@ -54,7 +55,9 @@ STUDY_MODELS: dict[str, StudyModel] = {
     "fc": StudyModel("fc", "paper", "fully connected, as in the paper"),
     "cnn": StudyModel("cnn", "paper", "CNN, as in the paper"),
     "resnet18": StudyModel("resnet18", "paper", "ResNet-18, as in the paper"),
-    "repaired": StudyModel("cnn", "linear", "CNN, repaired", {"l2_normalise": False, "clamp": False}),
+    "repaired": StudyModel(
+        "cnn", "linear", "CNN, repaired", {"l2_normalise": False, "clamp": False, "dropout": 0.0}
+    ),
 }
 """The paper's three networks on its own pictures, and its CNN without the habits that lose information."""
 
@@ -78,23 +81,23 @@ class StudySettings:
     leave_out : tuple of float
         Integer U in eV that stop the training early; only for protocol "paper". Two of them, on either side
         of the middle: one alone is also met by a network that answers with a constant.
-    bias_step : int
-        Use every n-th bias of the dataset, 1 for all.
+    bias_low, bias_high : float
+        Use the biases between these, in eV. U is one thing and the bias another that changes the pictures: a
+        narrow window, as of one measurement, leaves the network less to tell apart.
     """
 
     image_size: int = 64
-    epochs: int = 40
+    epochs: int = 60
     batch_size: int = 8
     seed: int = 0
     protocol: Literal["paper", "images"] = "paper"
     leave_out: tuple[float, ...] = (1.0, 4.0)
-    bias_step: int = 1
+    bias_low: float = 0.0
+    bias_high: float = 0.02
 
     def __post_init__(self) -> None:
         if self.protocol not in ("paper", "images"):
             raise ValueError(f"protocol is {self.protocol!r}, but must be 'paper' or 'images'")
-        if self.bias_step < 1:
-            raise ValueError(f"bias_step is {self.bias_step}, but must be at least 1")
 
     def split(self, U: ArrayLike) -> Split:
         """Training, validation and test masks (n,) over pictures of these U (n,) in eV."""
@@ -123,10 +126,17 @@ def study_images(ds: xr.Dataset, name: str, settings: StudySettings | None = Non
     Raises
     ------
     ValueError
-        If the name is unknown, or as `image_set` does.
+        If the name is unknown, no bias lies in the window, or as `image_set` does.
     """
     settings = settings or StudySettings()
-    biases = ds["bias"].values[:: settings.bias_step].tolist()
+    available = ds["bias"].values
+    inside = (available >= settings.bias_low - _SAME_BIAS) & (available <= settings.bias_high + _SAME_BIAS)
+    if not inside.any():
+        raise ValueError(
+            f"no bias of the dataset lies between {settings.bias_low:g} and {settings.bias_high:g} eV; "
+            f"it holds {', '.join(f'{value:g}' for value in available)} eV"
+        )
+    biases = available[inside].tolist()
     return image_set(ds, biases, size=settings.image_size, style=_study_model(name).style)
 
 
@@ -162,7 +172,8 @@ def trained_regressor(
     checkpoints : path-like, optional
         Folder of the checkpoints; without it nothing is read or kept.
     images : ImageSet, optional
-        What `study_images` gives for the whole dataset, if it is at hand; rendered only if needed.
+        What `study_images` gives for the whole dataset, or for its integer U, if it is at hand; otherwise
+        rendered if needed.
     device : str
         Torch device to train on.
     progress : bool

@@ -13,11 +13,13 @@ from stm_core.viewing.display import figure_html, show
 from stm_core.viewing.explorer import Explorer, explorer
 from stm_core.viewing.figures import ft_ldos_map, ldos_map, saliency_overlay, similarity_matrix
 from stm_core.viewing.page import explorer_figure
+from stm_core.viewing.panels import attribution_panels, panels_against_U, training_curves
 from stm_core.viewing.panorama import cover_figure, road_figure
 from stm_core.viewing.spectrum import bias_figure
 
 __all__ = [
     "Explorer",
+    "attribution_panels",
     "band_figure",
     "bias_figure",
     "cover_figure",
@@ -28,6 +30,7 @@ __all__ = [
     "ft_ldos_map",
     "ldos_map",
     "level_figure",
+    "panels_against_U",
     "pca_scores",
     "predicted_vs_true",
     "road_figure",
@@ -35,5 +38,6 @@ __all__ = [
     "scf_convergence",
     "show",
     "similarity_matrix",
+    "training_curves",
     "training_history",
 ]

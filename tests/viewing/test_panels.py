@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stm_core.viewing.panels import attribution_panels, panels_against_U, training_curves
+from stm_core.viewing import attribution_panels, panels_against_U, training_curves
 
 HISTORIES = {
     "one": {"train_loss": [3.0, 2.0, 1.0], "validation_loss": [3.5, 2.5, 2.6]},
