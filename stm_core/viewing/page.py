@@ -43,7 +43,7 @@ def _panels(scene: Scene, view: View, limits: tuple[float, float]) -> list[Any]:
     atoms, picture, point, saliency = _changes(view, scene.style)
     x, y = compact(scene.positions).T
     marker = {"colorscale": MAP, "cmin": limits[0], "cmax": limits[1], "size": 5}
-    atoms.update(x=x, y=y, mode="markers", marker={**marker, "colorbar": {**_BAR, "x": 0.43, "y": 0.8}})
+    atoms.update(x=x, y=y, mode="markers", marker={**marker, "colorbar": {**_BAR, "x": 0.385, "y": 0.8}})
     low, high = (float(np.log10(FLOOR)), 0.0) if scene.style == "linear" else (0.0, 1.0)
     picture.update(colorscale=MAP, zmin=low, zmax=high, colorbar={**_BAR, "x": 1.0, "y": 0.8})
     saliency.update(colorscale=SALIENCY_MAP, zmin=0, zmax=100, colorbar={**_BAR, "x": 1.0, "y": 0.2})
@@ -132,7 +132,7 @@ def explorer_figure(
     shown = scene.ldos[stops, position]
     transform = "log<sub>10</sub> |F(k)|/|F(0)|" if style == "linear" else "FT-LDOS, grey"
     titles = ["LDOS (1/eV per atom)", transform, "the network's reading", "Grad-CAM (% of its maximum)"]
-    figure = make_subplots(2, 2, subplot_titles=titles, horizontal_spacing=0.2, vertical_spacing=0.14)
+    figure = make_subplots(2, 2, subplot_titles=titles, horizontal_spacing=0.26, vertical_spacing=0.14)
     truth = compact([view.U for view in views])
     read = compact([view.prediction for view in views])
     figure.add_scatter(x=truth, y=truth, mode="lines", line={"color": "black", "dash": "dash"}, row=2, col=1)

@@ -55,7 +55,7 @@ def _panels(scene: Scene, view: View, level: float, limits: tuple[float, float])
     atoms, picture, point = _changes(view, level)
     x, y = compact(scene.positions).T
     marker = {"colorscale": MAP, "cmin": limits[0], "cmax": limits[1], "size": 5}
-    atoms.update(x=x, y=y, mode="markers", marker={**marker, "colorbar": {**_BAR, "x": 0.43}})
+    atoms.update(x=x, y=y, mode="markers", marker={**marker, "colorbar": {**_BAR, "x": 0.385}})
     picture.update(colorscale=MAP, zmin=np.log10(FLOOR), zmax=0.0, colorbar={**_BAR, "x": 1.0})
     picture.update(**pixel_axes(scene.size))
     point.update(mode="markers", marker={"size": 13, "color": COLOURS[-1]}, showlegend=False)
@@ -113,7 +113,9 @@ def bias_figure(
     ]
     title = f"U = {scene.U[row]:.3g} eV, filling {filling:g}"
     interactive_layout(figure, _HEIGHT, title=title, sliders=[frame_slider(names, "bias", "meV")])
-    return figure.update_layout(margin={"t": 90}, legend={"x": 1.0, "xanchor": "right", "y": 0.3})
+    return figure.update_layout(
+        margin={"t": 90}, legend={"x": 0.5, "xanchor": "center", "y": 0.28, "yanchor": "top"}
+    )
 
 
 def _frame_of_panels() -> go.Figure:
@@ -121,7 +123,7 @@ def _frame_of_panels() -> go.Figure:
     titles = ["LDOS / mean", "log<sub>10</sub> |F(k)|/|F(0)|", "spectrum"]
     specs: list[list[Any]] = [[{}, {}], [{"colspan": 2}, None]]
     figure = make_subplots(
-        2, 2, subplot_titles=titles, specs=specs, row_heights=[0.64, 0.36], horizontal_spacing=0.2
+        2, 2, subplot_titles=titles, specs=specs, row_heights=[0.64, 0.36], horizontal_spacing=0.26
     )
     figure.update_xaxes(title="x (Å)", row=1, col=1)
     figure.update_yaxes(title="y (Å)", scaleanchor="x", row=1, col=1)
