@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stm_core.learning.evaluation import Metrics, evaluate
+from stm_core.learning.evaluation import evaluate
+
+MEASURES = ("mae", "rmse", "r2", "bias")
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ def bootstrap_intervals(
     U_true: ArrayLike,
     U_pred: ArrayLike,
     *,
-    metrics: Sequence[str] = ("mae", "rmse", "r2", "bias"),
+    metrics: Sequence[str] = MEASURES,
     confidence: float = 0.9,
     n_bootstrap: int = 1000,
     seed: int = 0,
@@ -39,7 +41,7 @@ def bootstrap_intervals(
     U_true, U_pred : array_like, shape (n,)
         In eV, at least two distinct true U.
     metrics : sequence of str
-        Attributes of `Metrics`.
+        Some of mae, rmse, r2 and bias, as `Metrics` has them.
     confidence : float
         Nominal coverage, between 0 and 1.
     n_bootstrap : int
@@ -54,24 +56,37 @@ def bootstrap_intervals(
     """
     evaluate(U_true, U_pred)
     true, predicted = np.asarray(U_true, dtype=np.float64), np.asarray(U_pred, dtype=np.float64)
-    unknown = sorted(set(metrics) - set(Metrics.__annotations__))
-    if unknown or not 0 < confidence < 1 or n_bootstrap < 1:
+    if not set(metrics) <= set(MEASURES) or not 0 < confidence < 1 or n_bootstrap < 1:
         raise ValueError(
             f"metrics are {metrics}, confidence {confidence} and n_bootstrap {n_bootstrap}, but metrics must "
-            "be among mae, rmse, r2, bias and n, confidence between 0 and 1 and n_bootstrap at least 1"
+            f"be among {', '.join(MEASURES)}, confidence between 0 and 1 and n_bootstrap at least 1"
         )
-    members = [np.flatnonzero(true == value) for value in np.unique(true)]
-    if len(members) < 2:
+    values, group, counts = np.unique(true, return_inverse=True, return_counts=True)
+    if len(values) < 2:
         raise ValueError("one distinct U has no spread over U; at least two are needed for an interval")
-    draws = []
-    rng = np.random.default_rng(seed)
-    for _ in range(n_bootstrap):
-        chosen = np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))])
-        drawn = evaluate(true[chosen], predicted[chosen])
-        draws.append([getattr(drawn, name) for name in metrics])
+    drawn = np.random.default_rng(seed).multinomial(
+        len(values), np.full(len(values), 1 / len(values)), n_bootstrap
+    )
+    draws = _measures(drawn, values, counts, predicted - true, group)
     # A draw of one U alone has no r2; it says nothing about r2's spread.
-    bounds = np.nanquantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
-    return {name: Interval(*map(float, pair)) for name, pair in zip(metrics, bounds.T, strict=True)}
+    tail = (1 - confidence) / 2
+    bounds = {name: np.nanquantile(draws[name], [tail, 1 - tail]) for name in metrics}
+    return {name: Interval(float(low), float(high)) for name, (low, high) in bounds.items()}
+
+
+def _measures(
+    drawn: np.ndarray, values: np.ndarray, counts: np.ndarray, error: np.ndarray, group: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Measures (n_bootstrap,) when each of `values` (n_U,) is drawn `drawn` (n_bootstrap, n_U) times."""
+    n, absolute, signed, squared = (
+        drawn @ sums
+        for sums in (counts, *(np.bincount(group, weights=w) for w in (np.abs(error), error, error**2)))
+    )
+    centred = values - values.mean()
+    variance = drawn @ (counts * centred**2) / n - (drawn @ (counts * centred) / n) ** 2
+    several = np.count_nonzero(drawn, axis=1) > 1
+    r2 = np.where(several, 1 - squared / n / np.where(several, variance, 1), np.nan)
+    return {"mae": absolute / n, "rmse": np.sqrt(squared / n), "r2": r2, "bias": signed / n}
 
 
 def snapping(U: ArrayLike, levels: ArrayLike = (0, 1, 2, 3, 4, 5), within: float = 0.1) -> float:

@@ -1,3 +1,5 @@
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,19 @@ def test_the_interval_holds_the_measure_it_is_about():
     intervals, measures = bootstrap_intervals(U, predicted), evaluate(U, predicted)
     assert set(intervals) == {"mae", "rmse", "r2", "bias"}
     assert all(pair.low < getattr(measures, name) < pair.high for name, pair in intervals.items())
+
+
+def test_every_draw_is_an_evaluation_of_the_images_drawn():
+    U, predicted = siblings(3, 4)
+    U, predicted = U[:-2], predicted[:-2]  # one U with fewer images than the others
+    intervals = bootstrap_intervals(U, predicted, confidence=1 - 1e-9, n_bootstrap=500)
+    drawn = []
+    for choice in product(np.unique(U), repeat=3):
+        rows = np.concatenate([np.flatnonzero(U == value) for value in choice])
+        drawn.append(evaluate(U[rows], predicted[rows]))
+    for name, pair in intervals.items():
+        values = [getattr(measures, name) for measures in drawn]
+        assert (pair.low, pair.high) == pytest.approx((np.nanmin(values), np.nanmax(values)))
 
 
 @pytest.mark.parametrize(
