@@ -1,0 +1,84 @@
+"""Numbers in the prose, read back from the executed notebooks and computed again here."""
+
+import numpy as np
+import pytest
+import xarray as xr
+import yaml
+
+from stm_core.simulation import GateScreenedCoulomb, HartreeFock, TightBinding, TwistedBilayer
+from tests.tiny_study import PROFILE
+
+TINY = yaml.safe_load(PROFILE.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def sweep(small_dataset_path):
+    """The dataset as plain NetCDF, past the reader that the notebooks use."""
+    with xr.open_dataset(small_dataset_path, engine="h5netcdf") as ds:
+        return ds.load()
+
+
+def test_lattice_numbers(glued):
+    values, i = glued("01_moire_lattice"), TINY["01_moire_lattice"]["i"]
+    n = 3 * i * i + 3 * i + 1
+    assert values["nb01_atoms"] == 4 * n
+    assert values["nb01_angle"] == pytest.approx(np.degrees(np.arccos((n - 0.5) / n)))
+    assert values["nb01_length"] == pytest.approx(2.46 * np.sqrt(n))
+    assert values["nb01_operations"] == 12
+
+
+def test_band_widths(glued):
+    values, tiny = glued("01_moire_lattice"), TINY["01_moire_lattice"]
+    for spacing, key in ((tiny["spacing"], "nb01_width"), (3.35, "nb01_ambient_width")):
+        model = TightBinding(TwistedBilayer(tiny["i"], spacing))
+        middle = slice(model.crystal.n_atoms // 2 - 2, model.crystal.n_atoms // 2 + 2)
+        points = [model.crystal.high_symmetry[name] for name in ("Γ", "K", "M")]
+        central = np.array([np.linalg.eigvalsh(model.hamiltonian(k))[middle] for k in points])
+        assert values[key] == pytest.approx(1e3 * np.ptp(central), abs=1e-6)
+
+
+def test_the_live_solution(glued):
+    values, tiny = glued("02_hartree_fock"), TINY["02_hartree_fock"]
+    model = TightBinding(TwistedBilayer(tiny["i"], tiny["spacing"]))
+    problem = HartreeFock(model, values["nb02_U"], GateScreenedCoulomb(), nk=tiny["nk"])
+    states = [problem.solve(seed=seed, progress=False) for seed in (0, 1)]
+    assert values["nb02_converged"] == "converged"
+    assert values["nb02_energy"] == pytest.approx(states[0].total_energy, abs=1e-6)
+    assert values["nb02_gap"] == pytest.approx(1e3 * states[0].gap, abs=1e-2)
+    higher = states[1].total_energy - states[0].total_energy
+    assert values["nb02_difference"] == pytest.approx(1e3 * abs(higher), abs=1e-2)
+    assert values["nb02_winner"] == ("lower" if higher > 0 else "higher")
+
+
+def test_the_data_card(glued, sweep):
+    values = glued("04_dataset")
+    U = sweep.U.values
+    assert values["nb04_samples"] == sweep.sizes["sample"]
+    assert values["nb04_converged"] == int(sweep.converged.sum())
+    assert values["nb04_atoms"] == sweep.sizes["atom"]
+    assert values["nb04_train_values"] == len(set(U[U == np.rint(U)]))
+    assert values["nb04_test_values"] == len(set(U[U != np.rint(U)]))
+    energies = {
+        str(start): sweep.energy.values[sweep.start.values == start] for start in np.unique(sweep.start)
+    }
+    first = {start: energy[0] for start, energy in energies.items()}
+    assert values["nb04_first_winner"] == f"{min(first, key=first.__getitem__)} start"
+
+
+def test_guessing_and_rounding(glued, sweep):
+    """The two baselines that need no picture: the mean of the training U, and the nearest of them."""
+    values = glued("06_metrics")
+    U = sweep.U.values
+    integers = np.unique(U[U == np.rint(U)])
+    held_out = U[(U != np.rint(U)) & (U <= integers.max())]
+    assert values["nb06_guess"] == pytest.approx(np.abs(held_out - integers.mean()).mean(), abs=1e-6)
+    assert values["nb06_oracle"] == pytest.approx(np.abs(held_out - np.rint(held_out)).mean(), abs=1e-6)
+
+
+def test_claims_about_who_wins_follow_from_the_numbers(glued):
+    values = glued("06_metrics")
+    networks_win = values["nb06_best_network_mae"] < values["nb06_small_mae"]
+    assert values["nb06_who_wins"] == ("a network" if networks_win else "a baseline")
+    best = min(values["nb06_best_network_mae"], values["nb06_small_mae"])
+    assert values["nb06_best_of_all"] == pytest.approx(best)
+    assert values["nb06_target_verdict"] == ("reached" if best <= values["nb06_target"] else "missed")
