@@ -25,6 +25,8 @@ from stm_core.learning.training import FitResult, fit
 
 logger = logging.getLogger(__name__)
 
+# A tenth of a small sweep, as the original tests on, would be a handful of pictures.
+IMAGE_FRACTIONS = (0.6, 0.2, 0.2)
 _SAME_BIAS = 1e-6  # eV
 _ON_WHICH_IT_DEPENDS = ("ldos", "U", "filling", "seed", "bias", "x", "y", "layer")
 
@@ -74,6 +76,8 @@ class StudySettings:
         Passes over the training pictures.
     batch_size : int
         Most pictures per step. The original's 32 would leave a sweep of this size a few steps per epoch.
+    patience : int
+        Epochs without a smaller validation error before training stops; epochs here are short.
     seed : int
         Seed of the starting weights, the shuffling and, for protocol "images", the split.
     protocol : {"paper", "images"}
@@ -89,6 +93,7 @@ class StudySettings:
     image_size: int = 64
     epochs: int = 60
     batch_size: int = 8
+    patience: int = 20
     seed: int = 0
     protocol: Literal["paper", "images"] = "paper"
     leave_out: tuple[float, ...] = (1.0, 4.0)
@@ -99,10 +104,17 @@ class StudySettings:
         if self.protocol not in ("paper", "images"):
             raise ValueError(f"protocol is {self.protocol!r}, but must be 'paper' or 'images'")
 
+    @property
+    def training(self) -> TrainingConfig:
+        """The original's recipe with these settings."""
+        return TrainingConfig(
+            epochs=self.epochs, batch_size=self.batch_size, patience=self.patience, seed=self.seed
+        )
+
     def split(self, U: ArrayLike) -> Split:
         """Training, validation and test masks (n,) over pictures of these U (n,) in eV."""
         if self.protocol == "images":
-            return random_image_split(U, seed=self.seed)
+            return random_image_split(U, self.seed, IMAGE_FRACTIONS)
         return paper_protocol(U, leave_out=self.leave_out)
 
 
@@ -202,7 +214,7 @@ def trained_regressor(
         train.images,
         train.U,
         (validation.images, validation.U),
-        TrainingConfig(epochs=settings.epochs, batch_size=settings.batch_size, seed=settings.seed),
+        settings.training,
         path,
         device=device,
         progress=progress,

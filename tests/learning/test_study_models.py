@@ -75,7 +75,7 @@ def test_an_interrupted_training_goes_on_to_the_same_network(ds, tmp_path, first
 
 
 def test_different_runs_never_share_a_file(ds):
-    changed = {"image_size": 32, "epochs": 3, "batch_size": 4, "seed": 1, "bias_low": 0.01}
+    changed = {"image_size": 32, "epochs": 3, "batch_size": 4, "patience": 2, "seed": 1, "bias_low": 0.01}
     changed |= {"protocol": "images", "leave_out": (2.0,), "bias_high": 0.03}
     runs = [(name, ds, SETTINGS) for name in STUDY_MODELS]
     runs += [("cnn", ds, replace(SETTINGS, **{key: value})) for key, value in changed.items()]
