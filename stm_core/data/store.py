@@ -140,7 +140,7 @@ def load_dataset(path: str | Path | None = None, converged_only: bool = True) ->
     try:
         with xr.open_dataset(path, engine="h5netcdf") as stored:
             ds = stored.load()
-    except Exception as error:  # h5py reports damage through a variety of exception types
+    except (OSError, ValueError, KeyError, RuntimeError, EOFError) as error:  # whatever h5py makes of damage
         raise ValueError(f"{path} is damaged or not a NetCDF file written by a sweep") from error
     if ds.attrs.get("schema") != SCHEMA:
         raise ValueError(f"{path} has schema {ds.attrs.get('schema')!r}, but {SCHEMA!r} is needed")
