@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from tqdm.auto import tqdm
 
 from .coulomb import GateScreenedCoulomb
 from .hopping import TightBinding
 from .lattice import fractions
 from .mixing import CommutatorDIIS
-from .observables import fermi
+from .observables import chemical_potential
 from .starts import starting_field
 from .state import HartreeFockState
 
@@ -300,21 +299,3 @@ class HartreeFock:
             raise ValueError(f"the temperature must be positive (eV), not {self.temperature}")
         if self.reference not in REFERENCES:
             raise ValueError(f"reference must be one of {', '.join(REFERENCES)}, not {self.reference!r}")
-
-
-def chemical_potential(energies: NDArray[np.float64], electrons: float, temperature: float) -> float:
-    """Chemical potential in eV that fills ``electrons`` per cell into levels (2, n_k, N) in eV."""
-    n_k = energies.shape[1]
-    levels = np.sort(energies, axis=None)
-    below = int(np.floor(electrons * n_k + 1e-9))
-    gap = levels[below] - levels[below - 1]
-    if abs(electrons * n_k - below) < 1e-9 and gap > 60 * temperature:
-        # So deep in a gap that the electron number no longer fixes μ in double precision.
-        return float((levels[below] + levels[below - 1]) / 2)
-
-    def excess(mu: float) -> float:
-        return float(fermi(levels - mu, temperature).sum() / n_k - electrons)
-
-    return float(
-        brentq(excess, levels[0] - 50 * temperature, levels[-1] + 50 * temperature, xtol=1e-14, rtol=1e-14)
-    )

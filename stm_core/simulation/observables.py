@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.special import expit
 
 from .lattice import Crystal, TwistedBilayer
@@ -13,6 +14,24 @@ LAYERS = {"bottom": (0,), "top": (1,), "both": (0, 1)}
 def fermi(energy: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
     """Fermi-Dirac occupation of levels measured from the chemical potential (both in eV)."""
     return expit(-energy / temperature)
+
+
+def chemical_potential(energies: NDArray[np.float64], electrons: float, temperature: float) -> float:
+    """Chemical potential in eV that fills ``electrons`` per cell into levels (2, n_k, N) in eV."""
+    n_k = energies.shape[1]
+    levels = np.sort(energies, axis=None)
+    below = int(np.floor(electrons * n_k + 1e-9))
+    gap = levels[below] - levels[below - 1]
+    if abs(electrons * n_k - below) < 1e-9 and gap > 60 * temperature:
+        # So deep in a gap that the electron number no longer fixes μ in double precision.
+        return float((levels[below] + levels[below - 1]) / 2)
+
+    def excess(mu: float) -> float:
+        return float(fermi(levels - mu, temperature).sum() / n_k - electrons)
+
+    return float(
+        brentq(excess, levels[0] - 50 * temperature, levels[-1] + 50 * temperature, xtol=1e-14, rtol=1e-14)
+    )
 
 
 def thermal_kernel(energy: NDArray[np.float64], broadening: float) -> NDArray[np.float64]:

@@ -7,11 +7,10 @@ from stm_core.viewing.curves import (
     pca_scores,
     predicted_vs_true,
     scf_convergence,
-    training_history,
 )
 from stm_core.viewing.display import figure_html, show
 from stm_core.viewing.explorer import Explorer, explorer
-from stm_core.viewing.figures import ft_ldos_map, ldos_map, saliency_overlay, similarity_matrix
+from stm_core.viewing.figures import ft_ldos_map, ldos_map, similarity_matrix
 from stm_core.viewing.page import explorer_figure
 from stm_core.viewing.panels import attribution_panels, panels_against_U, training_curves
 from stm_core.viewing.panorama import cover_figure, road_figure
@@ -34,10 +33,8 @@ __all__ = [
     "pca_scores",
     "predicted_vs_true",
     "road_figure",
-    "saliency_overlay",
     "scf_convergence",
     "show",
     "similarity_matrix",
     "training_curves",
-    "training_history",
 ]

@@ -206,41 +206,6 @@ def predicted_vs_true(
     return figure.update_yaxes(title="predicted U (eV)")
 
 
-def training_history(
-    history: Mapping[str, Sequence[float]], best_epoch: int | None = None, title: str = ""
-) -> go.Figure:
-    """Loss against the epoch on a logarithmic scale.
-
-    Parameters
-    ----------
-    history : mapping
-        ``train_loss`` and, where there was validation, ``validation_loss``, in eV², one value per epoch.
-    best_epoch : int, optional
-        Epoch whose weights were kept, counted from 0 as `FitResult.best_epoch`.
-    title : str
-
-    Returns
-    -------
-    plotly Figure
-
-    Raises
-    ------
-    ValueError
-        If there is no training loss.
-    """
-    if not history.get("train_loss"):
-        raise ValueError("history holds no 'train_loss'; the history of a FitResult is needed.")
-    figure = go.Figure()
-    for key, name in (("train_loss", "training"), ("validation_loss", "validation")):
-        if history.get(key):
-            figure.add_scatter(x=np.arange(1, len(history[key]) + 1), y=compact(history[key]), name=name)
-    if best_epoch is not None:
-        figure.add_vline(x=best_epoch + 1, line={"dash": "dash", "color": GREY}, annotation_text="kept")
-    interactive_layout(figure, 400, title=title)
-    figure.update_xaxes(title="epoch")
-    return figure.update_yaxes(title="mean squared error (eV²)", type="log", exponentformat="power")
-
-
 def pca_scores(
     scores: ArrayLike,
     U: ArrayLike,

@@ -1,6 +1,5 @@
 """Static figures: maps of the LDOS and of its transform, and matrices. They return matplotlib figures."""
 
-from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike, NDArray
 
-from stm_core.viewing.display import MAP, SALIENCY_MAP, k_extent, static_style
+from stm_core.viewing.display import MAP, k_extent, static_style
 
 _DECADES = 4  # shown below the maximum of a transform
 
@@ -75,11 +74,11 @@ def ldos_map(
     return figure
 
 
-def _draw_transform(axes: Axes, image: NDArray, extent: float, log: bool, map_name: str = MAP) -> AxesImage:
+def _draw_transform(axes: Axes, image: NDArray, extent: float, log: bool) -> AxesImage:
     top = float(image.max())
     norm = LogNorm(top * 10.0**-_DECADES, top, clip=True) if log and top > 0 else None
     axes.set(xlabel="$k_x$ (1/Å)", ylabel="$k_y$ (1/Å)")
-    return axes.imshow(image, origin="lower", extent=k_extent(extent), cmap=map_name, norm=norm)
+    return axes.imshow(image, origin="lower", extent=k_extent(extent), cmap=MAP, norm=norm)
 
 
 def ft_ldos_map(
@@ -117,61 +116,6 @@ def ft_ldos_map(
         if marks is not None:
             kx, ky = np.asarray(marks, dtype=float).T
             axes.scatter(kx, ky, s=90, facecolors="none", edgecolors="white", linewidths=1.0)
-    return figure
-
-
-def saliency_overlay(
-    images: Sequence[ArrayLike],
-    maps: Sequence[ArrayLike],
-    titles: Sequence[str],
-    extent: float = 1.1,
-    label: str = "share of the map's maximum",
-) -> Figure:
-    """Where a network looks: attribution maps beside the pictures they belong to.
-
-    Parameters
-    ----------
-    images, maps : sequences of arrays, shape (n, n)
-        Pictures, and maps in [0, 1] for each; rows ascending in k_y.
-    titles : sequence of str
-        One per picture.
-    extent : float
-        Half width of the window, as in `ft_ldos`.
-    label : str
-        Label of the colour bar.
-
-    Returns
-    -------
-    matplotlib Figure
-        Pictures in grey above, the same with the map laid over them below.
-
-    Raises
-    ------
-    ValueError
-        If the three sequences differ in length or are empty.
-    """
-    if not len(images) or not len(images) == len(maps) == len(titles):
-        raise ValueError(
-            f"{len(images)} images, {len(maps)} maps and {len(titles)} titles; one of each is needed."
-        )
-    with static_style():
-        figure = Figure(figsize=(2.5 * len(images) + 0.8, 5.4), layout="constrained")
-        grid = figure.subplots(2, len(images), squeeze=False, sharex=True, sharey=True)
-        for column, (image, saliency, title) in enumerate(zip(images, maps, titles, strict=True)):
-            for axes in grid[:, column]:
-                _draw_transform(axes, np.asarray(image), extent, log=True, map_name="gray")
-                axes.label_outer()
-            overlay = grid[1, column].imshow(
-                np.asarray(saliency),
-                origin="lower",
-                extent=k_extent(extent),
-                cmap=SALIENCY_MAP,
-                vmin=0.0,
-                vmax=1.0,
-                alpha=0.65,
-            )
-            grid[0, column].set_title(title)
-        figure.colorbar(overlay, ax=grid, label=label, shrink=0.6)
     return figure
 
 

@@ -15,8 +15,8 @@ from stm_core.simulation import (
     TightBinding,
     TwistedBilayer,
 )
-from stm_core.simulation.hartree_fock import chemical_potential
 from stm_core.simulation.mixing import CommutatorDIIS
+from stm_core.simulation.observables import chemical_potential
 
 ENERGY_TOLERANCE = 1e-8  # eV
 BOND = 1.42

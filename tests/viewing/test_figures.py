@@ -11,10 +11,8 @@ from stm_core.viewing import (
     level_figure,
     pca_scores,
     predicted_vs_true,
-    saliency_overlay,
     scf_convergence,
     similarity_matrix,
-    training_history,
 )
 from stm_core.viewing.display import k_extent
 
@@ -59,18 +57,6 @@ def test_ft_ldos_map_spans_the_window_and_four_decades():
     assert ft_ldos_map(image, log=False).axes[0].images[0].get_clim() == pytest.approx(
         (image.min(), image.max())
     )
-
-
-def test_saliency_overlay_lays_each_map_over_its_picture():
-    rng = np.random.default_rng(1)
-    images, maps = rng.uniform(0.1, 1, (2, 8, 8)), rng.uniform(0, 1, (2, 8, 8))
-    figure = saliency_overlay(images, maps, ["first", "second"])
-    below = [axes for axes in figure.axes if len(axes.images) == 2]
-    assert len(below) == 2
-    np.testing.assert_array_equal(below[1].images[1].get_array(), maps[1])
-    assert below[1].images[1].get_clim() == (0.0, 1.0)
-    with pytest.raises(ValueError, match="2 images, 1 maps and 2 titles"):
-        saliency_overlay(images, maps[:1], ["first", "second"])
 
 
 def test_similarity_matrix_colours_the_distance_from_one():
@@ -119,17 +105,6 @@ def test_predicted_vs_true_draws_every_model_and_the_diagonal():
     assert len(figure.layout.shapes) == 3
     with pytest.raises(ValueError, match="cnn has 2 predictions for 3 true U"):
         predicted_vs_true(truth, {"cnn": truth[:2]})
-
-
-def test_training_history_counts_epochs_from_one_and_marks_the_kept_one():
-    history = {"train_loss": [3.0, 2.0, 1.0], "validation_loss": [3.0, 1.5, 2.0], "learning_rate": [1, 1, 1]}
-    figure = training_history(history, best_epoch=1)
-    assert [trace.name for trace in figure.data] == ["training", "validation"]
-    np.testing.assert_array_equal(figure.data[1].x, [1, 2, 3])
-    assert figure.layout.shapes[0].x0 == 2
-    assert len(training_history({"train_loss": [1.0]}).data) == 1
-    with pytest.raises(ValueError, match="train_loss"):
-        training_history({"loss": [1.0]})
 
 
 def test_pca_scores_names_components_by_their_share():
