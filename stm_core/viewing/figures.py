@@ -1,6 +1,5 @@
 """Static figures: maps of the LDOS and of its transform, and matrices. They return matplotlib figures."""
 
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
