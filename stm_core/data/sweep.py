@@ -90,6 +90,12 @@ class SweepPlan:
         if any(seed != int(seed) for seed in self.seed):
             raise ValueError(f"a seed must be a non-negative integer, not {self.seed}")
         object.__setattr__(self, "seed", tuple(int(seed) for seed in self.seed))
+        for name in ("cutoff", "nk", "temperature", "tolerance", "max_iterations", "broadening"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"a sweep plan needs a positive {name}, not {getattr(self, name)}")
+        TwistedBilayer(self.i, self.spacing)  # refuses a geometry that cannot be built
+        if self.epsilon:
+            GateScreenedCoulomb(self.epsilon, self.gate_distance)
         if self.U[0] < 0:
             raise ValueError(f"U must be zero or positive (eV), not {self.U[0]}")
         if self.seed[0] < 0:
@@ -118,6 +124,8 @@ def read_plan(path: str | Path) -> SweepPlan:
     ValueError
         If it is not YAML, has an unknown key or lacks U.
     """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no plan {path}; give a YAML file of sweep parameters")
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError):

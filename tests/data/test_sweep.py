@@ -119,6 +119,9 @@ def test_unconverged_samples_are_kept_but_left_out(tmp_path):
         ("U: [1]\nseed: [-1]\n", "non-negative integer"),
         ("U: [1]\nseed: [0.5]\n", "non-negative integer"),
         ("U: [1]\ni: nine\n", "number for i, not 'nine'"),
+        ("U: [1]\ni: 0\n", "twist index i must be a whole number of at least 1"),
+        ("U: [1]\nnk: 0\n", "positive nk"),
+        ("U: [1]\nepsilon: -1\n", "epsilon must be positive"),
     ],
 )
 def test_bad_plans_are_refused(tmp_path, content, message):
@@ -126,6 +129,11 @@ def test_bad_plans_are_refused(tmp_path, content, message):
     path.write_text(content)
     with pytest.raises(ValueError, match=message):
         read_plan(path)
+
+
+def test_no_such_plan(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no plan"):
+        read_plan(tmp_path / "none.yml")
 
 
 def test_a_plan_reads_back(tmp_path):
