@@ -119,25 +119,31 @@ def _add_predict(command: argparse.ArgumentParser) -> None:
         "--checkpoint",
         type=Path,
         metavar="PATH",
-        help="trained network (default: the newest in _build/checkpoints)",
+        help="trained network (default: the study's newest that reads linear pictures)",
     )
     command.set_defaults(run=_predict)
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from stm_core.learning import ImageNetwork, load_checkpoint, predict
+    from stm_core.learning import STUDY_MODELS, ImageNetwork, load_checkpoint, predict
 
     checkpoint = options.checkpoint or _newest_checkpoint(Path("_build/checkpoints"))
     logging.getLogger(__package__).info("network: %s", checkpoint)
     regressor = load_checkpoint(checkpoint)
     size = cast(ImageNetwork, regressor.model).config.image_size
+    known = STUDY_MODELS.get(checkpoint.stem.rsplit("-", 1)[0])
+    style = known.style if known else "linear"  # the study names its checkpoints after its networks
     for path in options.files:
-        U = predict(regressor, _image(path, size)[None])[0]
+        U = predict(regressor, _image(path, size, style)[None])[0]
         sys.stdout.write(f"{path}\tU = {U:.3f} eV\n")
 
 
 def _newest_checkpoint(folder: Path) -> Path:
-    trained = sorted(folder.rglob("*.pt"), key=lambda path: path.stat().st_mtime)
+    from stm_core.learning import STUDY_MODELS
+
+    linear = [name for name, model in STUDY_MODELS.items() if model.style == "linear"]
+    found = [path for name in linear for path in folder.rglob(f"{name}-*.pt")]
+    trained = sorted(found, key=lambda path: path.stat().st_mtime)
     if not trained:
         raise FileNotFoundError(
             f"no trained network in {folder}; run the study first, or name one by --checkpoint"
@@ -145,14 +151,14 @@ def _newest_checkpoint(folder: Path) -> Path:
     return trained[-1]
 
 
-def _image(path: Path, size: int) -> NDArray[np.floating]:
+def _image(path: Path, size: int, style: str) -> NDArray[np.floating]:
     """Picture of ``size`` pixels a side, as `image_set` makes them, from an LDOS table, an array or a PNG."""
     from stm_core.data import ldos_image, read_ldos_files
     from stm_core.imaging import render
 
     if path.suffix.lower() not in (".npy", ".png"):
         table = read_ldos_files([path], labelled=False)[0]
-        return ldos_image(table.xy, table.ldos, size)
+        return ldos_image(table.xy, table.ldos, size, style)
     image = _array(path) if path.suffix.lower() == ".npy" else _grey(path)
     if image.ndim != 2 or image.shape[0] != image.shape[1] or len(image) < size:
         raise ValueError(

@@ -20,7 +20,7 @@ TINY_PLAN = "U: [0, 2]\ni: 1\nspacing: 3.35\nnk: 1\nbias: [0.0]\n"
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("trained") / "fc.pt"
+    path = tmp_path_factory.mktemp("trained") / "network.pt"
     images = RNG.uniform(0, 1, (8, SIZE, SIZE)).astype(np.float32)
     fit(
         build_model("fc", image_size=SIZE),
@@ -86,6 +86,16 @@ def test_a_table_is_read_as_the_library_reads_it(capsys, tmp_path, checkpoint):
     assert [line.split("\t")[1] for line in lines] == [f"U = {expected:.3f} eV"] * 2
 
 
+def test_a_network_of_the_study_gets_the_pictures_it_was_trained_on(capsys, tmp_path, checkpoint):
+    """The study's checkpoints carry the name of their network; fc reads the original's grey levels."""
+    (tmp_path / "map-U1.txt").write_text(TABLE)
+    named = tmp_path / "fc-0123.pt"
+    named.write_bytes(checkpoint.read_bytes())
+    assert main(["predict", str(tmp_path / "map-U1.txt"), "--checkpoint", str(named)]) == 0
+    expected = predict(checkpoint, ldos_image(XY, LDOS, SIZE, "paper")[None])[0]
+    assert capsys.readouterr().out.endswith(f"U = {expected:.3f} eV\n")
+
+
 def test_a_larger_picture_is_averaged_down(capsys, tmp_path, checkpoint):
     grey = np.kron(RNG.integers(0, 256, (SIZE, SIZE)), np.ones((3, 3))).astype(np.uint8)
     Image.fromarray(grey).save(tmp_path / "scan.png")
@@ -100,7 +110,7 @@ def test_the_newest_network_of_the_study_is_the_default(capsys, tmp_path, checkp
     assert "no trained network" in refusal(capsys, "predict", "image.npy")
     folder = Path("_build/checkpoints/abc")
     folder.mkdir(parents=True)
-    (folder / "fc.pt").write_bytes(checkpoint.read_bytes())
+    (folder / "repaired-0123.pt").write_bytes(checkpoint.read_bytes())
     assert main(["predict", "image.npy"]) == 0
     assert "U = " in capsys.readouterr().out
 
