@@ -45,7 +45,7 @@ def test_residuals_and_electron_numbers(shipped):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_repulsion_flattens_the_charge(shipped, seed):
-    """On one branch the charge modulation falls with U, without a jump (PHYSICS: 0.073 to 0.026)."""
+    """On one branch the charge modulation falls with U, without a jump."""
     branch = shipped.isel(sample=np.flatnonzero(shipped.seed.values == seed)).sortby("U")
     charge = branch.order_charge_modulation.values
     assert np.all(np.diff(charge) < 0)

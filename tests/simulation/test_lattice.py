@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 from stm_core.simulation import BOND_LENGTH, GRAPHENE_LATTICE, Crystal, TwistedBilayer, honeycomb
 from stm_core.simulation.lattice import rotation
 
-# i: atoms, twist angle in degrees, moiré length in Å (PHYSICS: closed forms, checked with sisl)
+# i: atoms, twist angle in degrees, moiré length in Å (closed forms, checked with sisl)
 CELLS = {
     1: (28, 21.786789, 6.509),
     6: (508, 5.085848, 27.723),

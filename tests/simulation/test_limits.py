@@ -119,7 +119,7 @@ def test_nearest_neighbour_fock_velocity(nearest):
 
 
 def test_fock_velocity_grows_like_a_logarithm(nearest):
-    """Published by the engine's authors for the bare interaction cut at 6, 10 and 20 Å."""
+    """Ratios for the bare interaction cut at 6, 10 and 20 Å, from an independent code."""
     bare = 1.5 * T * 2.46 / np.sqrt(3)
     reaches = (6.0, 10.0, 20.0)
     ratios = [dirac_velocity(nearest, CutCoulomb(reach), nk=40) / bare for reach in reaches]
