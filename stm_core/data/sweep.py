@@ -2,15 +2,15 @@
 
 import hashlib
 import itertools
-import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import yaml
@@ -27,8 +27,6 @@ from stm_core.simulation import (
 )
 
 from .store import dataset_from_samples, write_dataset
-
-log = logging.getLogger(__name__)
 
 Sample = dict[str, Any]
 
@@ -177,7 +175,8 @@ class Sweep:
                     f"{self.folder} holds a sweep with other {', '.join(changed)}; choose another folder"
                 )
         else:
-            _write_beside(record, yaml.safe_dump(_plain(plan.physics)).encode())
+            with _beside(record) as stream:
+                stream.write(yaml.safe_dump(_plain(plan.physics)).encode())
 
     def path(self, U: float, filling: float, seed: int) -> Path:
         """File of one sample."""
@@ -209,7 +208,9 @@ class Sweep:
         ) as bar:
             for U, filling, seed in missing:
                 bar.set_postfix(U=f"{U:g}", filling=f"{filling:g}", seed=seed)
-                _write_sample(self.path(U, filling, seed), self._sample(U, filling, seed))
+                sample = self._sample(U, filling, seed)
+                with _beside(self.path(U, filling, seed)) as stream:
+                    np.savez(stream, **sample)
                 bar.update()
 
     def gather(self) -> Path:
@@ -284,16 +285,12 @@ def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in parameters.items()}
 
 
-def _write_beside(path: Path, content: bytes) -> None:
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(content)
-    os.replace(beside, path)
-
-
-def _write_sample(path: Path, sample: Sample) -> None:
+@contextmanager
+def _beside(path: Path) -> Iterator[IO[bytes]]:
+    """A stream beside ``path`` that takes its place once it is written whole."""
     beside = path.with_name(path.name + ".part")
     with open(beside, "wb") as stream:
-        np.savez(stream, **sample)
+        yield stream
     os.replace(beside, path)
 
 
