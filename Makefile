@@ -44,5 +44,5 @@ $(VENV)/.has-lab: $(VENV)/.python pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.has-test: $(VENV)/.python pyproject.toml constraints.txt
-	$(PIP_INSTALL) -e '.[book,lab,test]'
+	$(PIP_INSTALL) -e '.[book,lab,stm,test]'
 	touch $@
