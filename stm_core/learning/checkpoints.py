@@ -19,6 +19,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import nn
 
+from stm_core.files import replacing
 from stm_core.learning.registry import ImageNetwork, network_from_config
 
 logger = logging.getLogger(__name__)
@@ -152,12 +153,8 @@ def unpack(content: dict[str, Any]) -> Regressor:
 def write_checkpoint(content: dict[str, Any], path: Path) -> None:
     """Write beside `path`, then rename: a reader never sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        torch.save(content, partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as beside:
+        torch.save(content, beside)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -181,7 +181,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(data, held_out, tmp_path):
     contents = [torch.load(path, weights_only=True) for path in (killed, whole)]
     assert contents[0]["history"] == contents[1]["history"]
     assert contents[0]["checksum"] == contents[1]["checksum"]
-    assert not [name for name in os.listdir(tmp_path) if name.endswith(".partial")]
+    assert not [name for name in os.listdir(tmp_path) if name.endswith(".part")]
 
 
 def test_a_finished_checkpoint_is_returned_without_training(
