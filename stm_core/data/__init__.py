@@ -1,6 +1,7 @@
 """Data: Hartree-Fock sweeps, the dataset they make, the images and splits that models see."""
 
 from .images import ImageSet, image_set, ldos_image
+from .instruments import STMMap, read_stm
 from .protocols import Split, continuous_protocol, paper_protocol, random_image_split
 from .stm_files import LDOSTable, read_ldos_files
 from .store import load_dataset, write_dataset
@@ -9,6 +10,7 @@ from .sweep import Sweep, SweepPlan, read_plan
 __all__ = [
     "ImageSet",
     "LDOSTable",
+    "STMMap",
     "Split",
     "Sweep",
     "SweepPlan",
@@ -20,5 +22,6 @@ __all__ = [
     "random_image_split",
     "read_ldos_files",
     "read_plan",
+    "read_stm",
     "write_dataset",
 ]
