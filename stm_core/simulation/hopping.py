@@ -121,15 +121,28 @@ class TightBinding:
         Longest hopping, in Å; 8 Å or more for the numbers quoted in this study.
     hopping : callable
         Maps displacements (n, 3) in Å to hoppings (n,) in eV.
+    layer_potential : float
+        Potential energy of an electron in the top layer minus that in the bottom one, in eV: +½ of it
+        on the top atoms, -½ on the bottom ones, as a field between the gates makes it.
+
+    Raises
+    ------
+    ValueError
+        If a layer potential is not finite or meets a crystal that does not have two layers.
     """
 
     crystal: Crystal
     cutoff: float = 8.0
     hopping: Hopping = field(default_factory=SlaterKoster)
+    layer_potential: float = 0.0
     pairs: NeighbourPairs = field(init=False, repr=False)
     values: NDArray[np.float64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if not np.isfinite(self.layer_potential):
+            raise ValueError(f"the layer potential must be a finite energy in eV, not {self.layer_potential}")
+        if self.layer_potential and set(self.crystal.layer) != {0, 1}:
+            raise ValueError("a layer potential needs a crystal of two layers, numbered 0 and 1")
         pairs = neighbour_pairs(self.crystal, self.cutoff)
         object.__setattr__(self, "pairs", pairs)
         object.__setattr__(self, "values", np.asarray(self.hopping(pairs.displacement), dtype=float))
@@ -165,7 +178,10 @@ class TightBinding:
         h = _bloch_sum(
             self.crystal.n_atoms, self.pairs.source, self.pairs.target, values, np.exp(2j * np.pi * turns)
         )
-        return (h + h.conj().T) / 2
+        h = (h + h.conj().T) / 2
+        if self.layer_potential:
+            h[np.diag_indices_from(h)] += self.layer_potential * (self.crystal.layer - 0.5)
+        return h
 
 
 def flat_band_width(model: TightBinding) -> float:

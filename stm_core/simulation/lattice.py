@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
+from .strain import strained_cell, stretch_and_turn, uniaxial
+
 GRAPHENE_LATTICE = 2.46
 """Lattice constant of graphene, in Å."""
 
@@ -16,6 +18,13 @@ BOND_LENGTH = GRAPHENE_LATTICE / np.sqrt(3.0)
 """Carbon-carbon distance, in Å."""
 
 _SAME_PLACE = 1e-6  # Å: two atoms closer than this are one atom
+
+
+def _direction(angle: float) -> NDArray[np.float64]:
+    return np.array([np.cos(angle), np.sin(angle)])
+
+
+_GRAPHENE = GRAPHENE_LATTICE * np.array([_direction(0.0), _direction(np.pi / 3)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,63 +150,124 @@ class TwistedBilayer(Crystal):
     with cos θ = (3i² + 3i + ½)/(3i² + 3i + 1) and 4(3i² + 3i + 1) atoms
     (Lopes dos Santos, Peres and Castro Neto, Phys. Rev. Lett. 99, 256802 (2007), eq. 1).
 
+    Uniaxial heterostrain stretches the top layer by half and compresses the bottom one by as much,
+    and shrinks or widens them across by the Poisson ratio of graphene (Bi, Yuan and Fu, Phys. Rev. B
+    100, 035448 (2019), eq. 1). Only a discrete set of strains fits one moiré cell, in steps of about
+    θ²; the cell takes the nearest one (``strain.strained_cell``), and ``realised_strain`` and
+    ``realised_twist`` say what came out. The layers may then differ in their number of atoms.
+
     Parameters
     ----------
     i : int
         Twist index, at least 1. The study's cell is i = 9, θ = 3.48°, 1084 atoms.
     spacing : float
         Distance between the layers in Å. 2.94 Å makes the central bands of i = 9 flat.
+    heterostrain : float
+        Wanted elongation of the top layer minus that of the bottom one, at most half the twist angle
+        in radians.
+    strain_angle : float
+        Direction of the elongation from the x axis, in radians.
+
+    Raises
+    ------
+    ValueError
+        For a parameter outside its range, or a strain that no cell comes closer to than half of it.
     """
 
     i: int = 9
     spacing: float = 2.94
+    heterostrain: float = 0.0
+    strain_angle: float = 0.0
     positions: NDArray[np.float64] = field(init=False, repr=False)
     lattice: NDArray[np.float64] = field(init=False, repr=False)
     layer: NDArray[np.int64] = field(init=False, repr=False)
     sublattice: NDArray[np.int64] = field(init=False, repr=False)
+    layer_lattices: NDArray[np.float64] = field(init=False, repr=False)
+    """Primitive vectors of the bottom and the top layer as rows, (2, 2, 2) in Å."""
 
     def __post_init__(self) -> None:
         if self.i != int(self.i) or self.i < 1:
             raise ValueError(f"the twist index i must be a whole number of at least 1, not {self.i}")
         if not 1.0 <= self.spacing <= 10.0:
             raise ValueError(f"the layer spacing must lie between 1 and 10 Å, not {self.spacing}")
-        length = GRAPHENE_LATTICE * np.sqrt(3 * self.i**2 + 3 * self.i + 1)
-        lattice = length * np.array([_direction(np.pi / 6), _direction(np.pi / 2)])
-        layers = [_layer_atoms(lattice, turn) for turn in (-self.angle / 2, self.angle / 2)]
+        if not abs(self.heterostrain) <= self.angle / 2 or not np.isfinite(self.strain_angle):
+            raise ValueError(
+                f"the heterostrain must lie within half the twist angle, ±{self.angle / 2:.4f}, along a "
+                f"finite angle, not {self.heterostrain} along {self.strain_angle}"
+            )
+        lattice, layer_lattices = self._vectors()
+        layers = [_layer_atoms(lattice, vectors) for vectors in layer_lattices]
         heights = (-self.spacing / 2, self.spacing / 2)
         positions = [
             np.column_stack([xy, np.full(len(xy), z)]) for (xy, _), z in zip(layers, heights, strict=True)
         ]
         object.__setattr__(self, "lattice", lattice)
+        object.__setattr__(self, "layer_lattices", layer_lattices)
         object.__setattr__(self, "positions", np.concatenate(positions))
         object.__setattr__(self, "sublattice", np.concatenate([s for _, s in layers]))
         object.__setattr__(self, "layer", np.repeat([0, 1], [len(xy) for xy, _ in layers]))
         super().__post_init__()
+        wanted = uniaxial(self.heterostrain, self.strain_angle)
+        if np.linalg.norm(self.realised_strain - wanted) > np.linalg.norm(wanted) / 2 + 1e-9:
+            raise ValueError(
+                f"no commensurate cell of i = {self.i} comes close to a heterostrain of {self.heterostrain} "
+                f"along {self.strain_angle} rad; strains come in steps of about {self.angle**2:.4f}"
+            )
 
     @property
     def angle(self) -> float:
-        """Twist angle θ in radians."""
+        """Twist angle θ of the twist index, in radians."""
         m = 3 * self.i**2 + 3 * self.i
         return float(np.arccos((m + 0.5) / (m + 1.0)))
 
+    @property
+    def realised_strain(self) -> NDArray[np.float64]:
+        """Strain of the top layer minus that of the bottom one, symmetric (2, 2)."""
+        bottom, top = (stretch_and_turn(_GRAPHENE, layer)[0] for layer in self.layer_lattices)
+        return top - bottom
+
+    @property
+    def realised_twist(self) -> float:
+        """Angle in radians by which the top layer is turned from the bottom one."""
+        bottom, top = (stretch_and_turn(_GRAPHENE, layer)[1] for layer in self.layer_lattices)
+        return top - bottom
+
     @cached_property
     def point_group(self) -> dict[str, NDArray[np.int64]]:
-        """The twelve operations of D6, name -> (N,) permutation of the atoms."""
+        """The operations of D6 that are symmetries, name -> (N,) permutation of the atoms.
+
+        All twelve without strain; a heterostrained cell keeps the identity and the half turn.
+        """
         operations = {}
         for turns in range(6):
             turned = rotation(turns * np.pi / 3)
-            operations[f"C6^{turns}"] = self.permutation(turned)
-            operations[f"C6^{turns} C2x"] = self.permutation(turned @ np.diag([1.0, -1.0, -1.0]))
+            candidates = {
+                f"C6^{turns}": turned,
+                f"C6^{turns} C2x": turned @ np.diag([1.0, -1.0, -1.0]),
+            }
+            for name, operation in candidates.items():
+                try:
+                    operations[name] = self.permutation(operation)
+                except ValueError:  # strain took this one away
+                    continue
         return operations
+
+    def _vectors(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Moiré vectors (2, 2) and the layers' primitive vectors (2, 2, 2), in Å."""
+        length = GRAPHENE_LATTICE * np.sqrt(3 * self.i**2 + 3 * self.i + 1)
+        moire = length * np.array([_direction(np.pi / 6), _direction(np.pi / 2)])
+        layers = np.stack([_GRAPHENE @ rotation(side * self.angle / 2)[:2, :2].T for side in (-1, 1)])
+        if self.heterostrain == 0:
+            return moire, layers
+        return strained_cell(moire, layers, uniaxial(self.heterostrain, self.strain_angle))
 
 
 def honeycomb() -> Crystal:
     """One layer of graphene about a hexagon centre: two atoms in the primitive cell."""
-    lattice = GRAPHENE_LATTICE * np.array([_direction(0.0), _direction(np.pi / 3)])
-    centre = lattice.sum(axis=0) / 3
+    centre = _GRAPHENE.sum(axis=0) / 3
     positions = np.zeros((2, 3))
     positions[:, :2] = [centre, 2 * centre]
-    return Crystal(positions, lattice, np.zeros(2, dtype=int), np.array([0, 1]))
+    return Crystal(positions, _GRAPHENE.copy(), np.zeros(2, dtype=int), np.array([0, 1]))
 
 
 def fractions(nk: int) -> NDArray[np.int64]:
@@ -211,14 +281,11 @@ def rotation(angle: float) -> NDArray[np.float64]:
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
 
-def _direction(angle: float) -> NDArray[np.float64]:
-    return np.array([np.cos(angle), np.sin(angle)])
-
-
-def _layer_atoms(moire: NDArray[np.float64], turn: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _layer_atoms(
+    moire: NDArray[np.float64], lattice: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """In-plane positions (n, 2) in Å and sublattices (n,) of one layer inside the moiré cell."""
-    lattice = GRAPHENE_LATTICE * np.array([_direction(turn), _direction(turn + np.pi / 3)])
-    reach = int(np.ceil(2 * np.linalg.norm(moire[0]) / GRAPHENE_LATTICE)) + 2
+    reach = int(np.ceil(2 * np.linalg.norm(moire, axis=1).max() / GRAPHENE_LATTICE)) + 2
     cells = np.arange(-reach, reach + 1)
     points = np.stack(np.meshgrid(cells, cells, indexing="ij"), axis=-1).reshape(-1, 2) @ lattice
     centre = lattice.sum(axis=0) / 3

@@ -95,6 +95,31 @@ def test_decoupled_layers_are_graphene():
     assert np.abs(levels[:, None] - graphene[None]).min(axis=1).max() < 1e-9
 
 
+@pytest.mark.parametrize("method", ["hamiltonian", "decoupled"])
+def test_layer_potential_lifts_the_top_layer(method):
+    cell = TwistedBilayer(2, 3.35)
+    k = cell.high_symmetry["K"] / 2
+    change = getattr(TightBinding(cell, layer_potential=0.3), method)(k) - getattr(
+        TightBinding(cell), method
+    )(k)
+    np.testing.assert_allclose(change, np.diag(np.where(cell.layer == 1, 0.15, -0.15)), atol=1e-14)
+
+
+def test_layer_potential_splits_the_dirac_points_of_the_layers():
+    """Uncoupled layers: the Dirac level of each moves by half the potential."""
+    cell = TwistedBilayer(1, 9.9)
+    levels = TightBinding(cell, layer_potential=0.2).bands([cell.high_symmetry["K"]])[0, 12:16]
+    dirac = TightBinding(honeycomb()).bands([honeycomb().high_symmetry["K"]])[0, 0]
+    assert levels == pytest.approx(dirac + np.array([-0.1, -0.1, 0.1, 0.1]), abs=1e-4)
+
+
+def test_layer_potential_needs_two_layers():
+    with pytest.raises(ValueError, match="two layers"):
+        TightBinding(honeycomb(), layer_potential=0.1)
+    with pytest.raises(ValueError, match="finite energy"):
+        TightBinding(TwistedBilayer(1), layer_potential=np.inf)
+
+
 def test_hopping_and_cutoff_rules():
     hopping = SlaterKoster()
     assert hopping([BOND_LENGTH, 0, 0]) == pytest.approx(-2.7)
