@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stm_core.simulation import COULOMB_CONSTANT, Crystal, GateScreenedCoulomb, TwistedBilayer
-from stm_core.simulation.coulomb import screening
+from stm_core.simulation.ewald import screening
 
 SUM_TOLERANCE = 1e-8  # eV
 
