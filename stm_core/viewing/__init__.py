@@ -14,6 +14,7 @@ from stm_core.viewing.figures import ft_ldos_map, ldos_map, similarity_matrix
 from stm_core.viewing.page import explorer_figure
 from stm_core.viewing.panels import attribution_panels, panels_against_U, training_curves
 from stm_core.viewing.panorama import cover_figure, road_figure
+from stm_core.viewing.scans import imperfection_gallery
 from stm_core.viewing.spectrum import bias_figure
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "explorer_figure",
     "figure_html",
     "ft_ldos_map",
+    "imperfection_gallery",
     "ldos_map",
     "level_figure",
     "panels_against_U",

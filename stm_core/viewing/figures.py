@@ -73,7 +73,8 @@ def ldos_map(
     return figure
 
 
-def _draw_transform(axes: Axes, image: NDArray, extent: float, log: bool) -> AxesImage:
+def draw_transform(axes: Axes, image: NDArray, extent: float, log: bool) -> AxesImage:
+    """Draw a magnitude (n, n) over its window into given axes, with its units."""
     top = float(image.max())
     norm = LogNorm(top * 10.0**-_DECADES, top, clip=True) if log and top > 0 else None
     axes.set(xlabel="$k_x$ (1/Å)", ylabel="$k_y$ (1/Å)")
@@ -110,7 +111,7 @@ def ft_ldos_map(
     with static_style():
         figure = Figure(figsize=(5.6, 4.8), layout="constrained")
         axes = figure.add_subplot(title=title)
-        drawn = _draw_transform(axes, np.asarray(image), extent, log)
+        drawn = draw_transform(axes, np.asarray(image), extent, log)
         figure.colorbar(drawn, ax=axes, label=label)
         if marks is not None:
             kx, ky = np.asarray(marks, dtype=float).T
