@@ -11,6 +11,7 @@ from stm_core.imaging.distortions import (
 )
 from stm_core.imaging.fourier import FourierGrid, ft_ldos, ft_ldos_direct, k_axes
 from stm_core.imaging.imperfections import Imperfections
+from stm_core.imaging.lock_in import LockIn
 from stm_core.imaging.noise import FlickerNoise, GainDrift, ScanLineNoise, WhiteNoise
 from stm_core.imaging.pixel_presets import PixelImperfections
 from stm_core.imaging.render import area_weights, render
@@ -31,6 +32,7 @@ __all__ = [
     "GainDrift",
     "Imperfection",
     "Imperfections",
+    "LockIn",
     "PixelImperfections",
     "ScanLineNoise",
     "ScanMap",

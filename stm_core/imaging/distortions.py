@@ -24,6 +24,24 @@ _MINUTE = 60.0  # s
 _SPLINE = 5
 
 
+def check_amount(name: str, amount: Amount | None, signed: bool = False) -> None:
+    """Raise ValueError unless `amount` is None, a number or an ascending pair, and not negative or signed."""
+    if amount is None:
+        return
+    ends = np.atleast_1d(np.asarray(amount, dtype=float))
+    if ends.size > 2 or not np.isfinite(ends).all() or (ends[0] < 0 and not signed):
+        kind = "finite number" if signed else "finite number that is not negative"
+        raise ValueError(f"{name} is {amount!r}; a {kind}, or a pair of them, is needed.")
+    if ends[0] > ends[-1]:
+        raise ValueError(f"{name} is {amount!r}; the lower end comes first.")
+
+
+def draw(amount: Amount, rng: Generator) -> float:
+    """A number as it is, or one drawn uniformly from a pair."""
+    ends = np.atleast_1d(amount)
+    return float(rng.uniform(ends[0], ends[-1]))
+
+
 @dataclass(frozen=True)
 class Imperfection:
     """One imperfection: ``imperfection(scan, rng)`` returns a new map.
@@ -42,18 +60,9 @@ class Imperfection:
 
     def __post_init__(self) -> None:
         for entry in fields(self):
-            value = getattr(self, entry.name)
-            if value is None:
-                continue
-            pair = np.atleast_1d(np.asarray(value, dtype=float))
-            signed = entry.name == "angle"
-            if pair.size > 2 or not np.isfinite(pair).all() or (pair[0] < 0 and not signed):
-                raise ValueError(
-                    f"{entry.name} of the {self.label} is {value!r}; a finite number that is not negative, "
-                    "or a pair of them, is needed."
-                )
-            if pair[0] > pair[-1]:
-                raise ValueError(f"{entry.name} of the {self.label} is {value!r}; the lower end comes first.")
+            check_amount(
+                f"{entry.name} of the {self.label}", getattr(self, entry.name), entry.name == "angle"
+            )
 
     def __call__(self, scan: ScanMap, rng: Generator) -> ScanMap:
         raise NotImplementedError
@@ -62,12 +71,6 @@ class Imperfection:
         """Name and strength, such as "thermal drift 0.2 nm/min"."""
         strength = np.atleast_1d(getattr(self, fields(self)[0].name))
         return f"{self.label} {'–'.join(f'{end:g}' for end in strength)} {self.unit}"
-
-
-def draw(amount: Amount, rng: Generator) -> float:
-    """A number as it is, or one drawn uniformly from a pair."""
-    ends = np.atleast_1d(amount)
-    return float(rng.uniform(ends[0], ends[-1]))
 
 
 def _direction(angle: Amount | None, rng: Generator) -> float:

@@ -19,7 +19,7 @@ _MILD: tuple[Imperfection, ...] = (
     WhiteNoise(percent=(0.0, 1.0)),
 )
 _NOISY: tuple[Imperfection, ...] = (
-    TipBlur(width=(0.03, 0.08), ratio=(1.0, 1.5)),
+    TipBlur(width=(0.02, 0.05), ratio=(1.0, 1.5)),
     ThermalDrift(rate=(0.03, 0.1)),
     TipChange(shift=(0.0, 0.2), height=(0.0, 3.0)),
     GainDrift(percent=(2.0, 6.0)),

@@ -26,6 +26,7 @@ ELECTRON_HBAR2_2M = 3.809982
 """ħ²/2m of the electron, in eV Å² (CODATA 2018)."""
 
 _FAINTEST = 1e-7  # weight of a component, relative to the uniform one, below which it is left out
+_AT_ONCE = 2048  # components summed in one product, to bound the memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,9 +163,15 @@ class SurfaceLDOS:
         if values.ndim != 1:
             raise ValueError(f"ldos has shape {values.shape}; a scan is made of one map of shape (N,).")
         values = checked_ldos(values[mask] if values.shape == mask.shape else values, int(mask.sum()))
-        vectors, weight = _half_lattice(np.asarray(cell.reciprocal), height, work_function)
-        phases = vectors @ np.asarray(cell.positions)[mask, :2].T
-        return cls(vectors, weight / cell.area * (np.exp(-1j * phases) @ values))
+        reciprocal = np.asarray(cell.reciprocal)
+        whole, weight = _half_lattice(reciprocal, height, work_function)
+        # exp(−iG·r) of G = m b₁ + n b₂ is a factor of m times a factor of n: one product for all sums.
+        phases = np.exp(-1j * np.asarray(cell.positions)[mask, :2] @ reciprocal.T)
+        reach = np.abs(whole).max()
+        first = phases[:, 0] ** np.arange(reach + 1)[:, None]
+        second = phases[:, 1] ** np.arange(-reach, reach + 1)[:, None]
+        sums = (first * values) @ second.T
+        return cls(whole @ reciprocal, weight / cell.area * sums[whole[:, 0], whole[:, 1] + reach])
 
     def heterostrained(self, cell: Any, strain: float, angle: float = 0.0) -> "SurfaceLDOS":
         """The surface with the layers stretched oppositely, which moves the moiré peaks about 1/θ times more.
@@ -228,27 +235,30 @@ class SurfaceLDOS:
         ny, nx = (pixels, pixels) if isinstance(pixels, int) else pixels
         blank = ScanMap(np.zeros((ny, nx)), pixel, np.asarray(origin), bias, line_time, {"angle": angle})
         gx, gy = (self.vectors @ rotation(angle)[:2, :2]).T
-        rows = np.exp(1j * np.outer(blank.y, gy)) * self.amplitudes
-        columns = np.exp(1j * np.outer(gx, blank.x))
-        # One real product gives the real part of the complex one in half the operations.
-        values = np.hstack([rows.real, -rows.imag]) @ np.vstack([columns.real, columns.imag])
+        values = np.zeros((ny, nx))
+        for part in range(0, len(gx), _AT_ONCE):
+            some = slice(part, part + _AT_ONCE)
+            rows = np.exp(1j * np.outer(blank.y, gy[some])) * self.amplitudes[some]
+            columns = np.exp(1j * np.outer(gx[some], blank.x))
+            # One real product gives the real part of the complex one in half the operations.
+            values += np.hstack([rows.real, -rows.imag]) @ np.vstack([columns.real, columns.imag])
         return replace(blank, values=values)
 
 
 def _half_lattice(
     reciprocal: NDArray, height: float, work_function: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Zero and one of each pair ±G that reaches the tip, with its weight."""
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Zero and one of each pair ±G that reaches the tip, in whole reciprocal vectors, with its weight."""
     slowest = 2 * decay_constant(work_function)
     form_factor(0.0, height, work_function)  # refuses a height that is not positive
     longest = np.sqrt((slowest - np.log(_FAINTEST) / height) ** 2 - slowest**2)
     reach = int(np.ceil(longest * np.linalg.norm(np.linalg.inv(reciprocal), axis=0).max()))
     m, n = np.meshgrid(np.arange(reach + 1), np.arange(-reach, reach + 1), indexing="ij")
-    vectors = np.column_stack([m.ravel(), n.ravel()])[(m > 0).ravel() | (n >= 0).ravel()] @ reciprocal
-    lengths = np.linalg.norm(vectors, axis=1)
+    whole = np.column_stack([m.ravel(), n.ravel()])[(m > 0).ravel() | (n >= 0).ravel()]
+    lengths = np.linalg.norm(whole @ reciprocal, axis=1)
     near = lengths <= longest
     weight = np.where(lengths > 0, 2.0, 1.0) * form_factor(lengths, height, work_function)
-    return vectors[near], weight[near]
+    return whole[near], weight[near]
 
 
 def _nearest(points: NDArray, basis: NDArray) -> NDArray[np.float64]:

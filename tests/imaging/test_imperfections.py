@@ -5,12 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import periodogram
+from scipy.special import j1
 
 from stm_core.imaging import (
     FiniteWindow,
     FlickerNoise,
     GainDrift,
     Imperfections,
+    LockIn,
     PixelImperfections,
     ScanLineNoise,
     ScanMap,
@@ -186,6 +188,23 @@ def test_white_noise_is_a_share_of_the_mean():
         assert band.mean() == pytest.approx(0.01, rel=2 * STATISTICS)
 
 
+def test_modulation_of_the_bias_averages_over_its_semicircle():
+    bias = np.linspace(-0.06, 0.06, 121)
+    rng = np.random.default_rng(0)
+    wave = np.cos(bias / 0.01)[:, None] * np.array([1.0, 3.0])
+    seen = LockIn(modulation=15.0)(wave, bias, rng)
+    # The transform of the semicircle is 2 J₁(x)/x.
+    expected = 2 * j1(1.5) / 1.5 * wave
+    np.testing.assert_allclose(seen[16:-16], expected[16:-16], atol=0.005)
+    np.testing.assert_allclose(LockIn(modulation=0.0)(wave, bias, rng), wave, atol=1e-12)
+
+
+def test_offset_of_the_bias_shifts_to_either_side():
+    bias, rng = np.linspace(-0.06, 0.06, 13), np.random.default_rng(0)
+    seen = np.array([LockIn(modulation=2.0, offset=4.0)(bias, bias, rng)[6] for _ in range(20)])
+    np.testing.assert_allclose(np.unique(np.round(seen, 9)), [-0.004, 0.004])
+
+
 def test_a_pair_is_drawn_anew_at_every_call(scan):
     step, rng = WhiteNoise(percent=(1.0, 5.0)), np.random.default_rng(0)
     levels = [(step(scan, rng).values - scan.values).std() / scan.values.mean() * 100 for _ in range(60)]
@@ -233,6 +252,8 @@ def test_presets_differ_in_what_they_leave_of_the_peaks():
         (lambda: TipBlur(width=(0.2, 0.1)), "the lower end comes first"),
         (lambda: ThermalDrift(rate=np.nan), "rate of the thermal drift is nan"),
         (lambda: GainDrift(percent=(1.0, 2.0, 3.0)), "a pair of them"),
+        (lambda: LockIn(modulation=(2.0, 1.0)), "modulation of the lock-in is"),
+        (lambda: LockIn(2.0)(np.ones((3, 4)), [0.0, 0.1], np.random.default_rng(0)), "ascending biases"),
         (lambda: Imperfections.preset("awful"), "'mild', 'strain' and 'noisy'"),
         (lambda: PixelImperfections.preset("strain"), "'mild', 'symb' and 'noisy'"),
         (lambda: PixelImperfections.preset("mild")(np.ones(3), np.random.default_rng(0)), "one finite"),
