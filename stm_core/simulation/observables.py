@@ -1,5 +1,7 @@
 """What a Hartree-Fock state shows: gap, local density of states, order parameters."""
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
@@ -9,6 +11,37 @@ from .lattice import Crystal, TwistedBilayer
 from .starts import intralayer_bonds, kekule_vectors
 
 LAYERS = {"bottom": (0,), "top": (1,), "both": (0, 1)}
+
+
+class MeanFieldState(Protocol):
+    """What the readers of a mean-field state need to know of it.
+
+    S = 2 spins with M = N levels each; S = 1 with M = N where both spins are equal; S = 1 with
+    M = 2N where they mix, the first N components being spin up.
+    """
+
+    @property
+    def crystal(self) -> Crystal:
+        """N atoms."""
+
+    @property
+    def nk(self) -> int:
+        """k-points per direction."""
+
+    @property
+    def filling(self) -> float:
+        """Electrons per cell from neutrality."""
+
+    @property
+    def energies(self) -> NDArray[np.float64]:
+        """Levels, (S, n_k, M) in eV."""
+
+    @property
+    def occupations(self) -> NDArray[np.float64]:
+        """Occupation of every level, (S, n_k, M)."""
+
+    def orbitals_at(self, spin: int, k: int) -> NDArray[np.complex128]:
+        """Bloch states of one spin at one k-point as columns, (M, M)."""
 
 
 def fermi(energy: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
@@ -112,9 +145,9 @@ def order_parameters(
         ``staggered_spin`` and ``sublattice`` (A minus B, per atom), ``total_spin`` (electrons per
         cell), ``maximum_moment`` and ``charge_modulation`` (electrons); for a twisted bilayer also
         ``layer`` (top minus bottom, electrons per cell), ``c3_breaking`` (relative norm of the
-        part of the charge that a threefold turn changes) and ``kekule``, ``kekule_current``: norm
-        of the bond order and bond current per bond at the moiré vectors around the graphene K
-        points, where intervalley coherence shows.
+        part of the charge that a threefold turn changes; not where strain breaks that turn) and
+        ``kekule``, ``kekule_current``: norm of the bond order and bond current per bond at the moiré
+        vectors around the graphene K points, where intervalley coherence shows.
     """
     charge, spin = density.sum(axis=0), density[0] - density[1]
     sign = 1.0 - 2.0 * crystal.sublattice
@@ -127,9 +160,10 @@ def order_parameters(
     }
     if isinstance(crystal, TwistedBilayer):
         result["layer"] = float(charge[crystal.layer == 1].sum() - charge[crystal.layer == 0].sum())
-        turned = charge[crystal.point_group["C6^2"]]
-        fluctuation = float(np.linalg.norm(charge - charge.mean()))
-        result["c3_breaking"] = float(np.linalg.norm(turned - charge) / max(fluctuation, 1e-12))
+        if "C6^2" in crystal.point_group:
+            turned = charge[crystal.point_group["C6^2"]]
+            fluctuation = float(np.linalg.norm(charge - charge.mean()))
+            result["c3_breaking"] = float(np.linalg.norm(turned - charge) / max(fluctuation, 1e-12))
         if bond_order is not None:
             result["kekule"] = _kekule_norm(crystal, bond_order.real)
             result["kekule_current"] = _kekule_norm(crystal, bond_order.imag)
