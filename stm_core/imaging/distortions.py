@@ -24,10 +24,8 @@ _MINUTE = 60.0  # s
 _SPLINE = 5
 
 
-def check_amount(name: str, amount: Amount | None, signed: bool = False) -> None:
-    """Raise ValueError unless `amount` is None, a number or an ascending pair, and not negative or signed."""
-    if amount is None:
-        return
+def check_amount(name: str, amount: Amount, signed: bool = False) -> None:
+    """Raise ValueError unless `amount` is a number or an ascending pair, neither below zero unless signed."""
     ends = np.atleast_1d(np.asarray(amount, dtype=float))
     if ends.size > 2 or not np.isfinite(ends).all() or (ends[0] < 0 and not signed):
         kind = "finite number" if signed else "finite number that is not negative"
@@ -60,9 +58,9 @@ class Imperfection:
 
     def __post_init__(self) -> None:
         for entry in fields(self):
-            check_amount(
-                f"{entry.name} of the {self.label}", getattr(self, entry.name), entry.name == "angle"
-            )
+            amount, is_angle = getattr(self, entry.name), entry.name == "angle"
+            if not (is_angle and amount is None):
+                check_amount(f"{entry.name} of the {self.label}", amount, signed=is_angle)
 
     def __call__(self, scan: ScanMap, rng: Generator) -> ScanMap:
         raise NotImplementedError

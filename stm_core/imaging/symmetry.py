@@ -29,7 +29,8 @@ def group_orbit(cell: Any, ldos: ArrayLike, layer: str = "both") -> NDArray[np.f
     ldos : array, shape (..., N) or (..., N_layer)
         Any quantity on all atoms, or on those of `layer`.
     layer : str
-        "both": all twelve operations. "top" or "bottom": the six rotations, which keep the layer.
+        "both": all operations of the cell, twelve without strain. "top" or "bottom": the rotations,
+        which keep the layer, six without strain.
 
     Returns
     -------

@@ -249,6 +249,8 @@ def test_presets_differ_in_what_they_leave_of_the_peaks():
     ("make", "message"),
     [
         (lambda: WhiteNoise(percent=-1.0), "percent of the white noise is -1"),
+        (lambda: WhiteNoise(percent=None), "percent of the white noise is None"),
+        (lambda: UniaxialStrain(1.0, angle=(0.0, np.inf)), "a finite number, or"),
         (lambda: TipBlur(width=(0.2, 0.1)), "the lower end comes first"),
         (lambda: ThermalDrift(rate=np.nan), "rate of the thermal drift is nan"),
         (lambda: GainDrift(percent=(1.0, 2.0, 3.0)), "a pair of them"),
