@@ -1,6 +1,7 @@
 """The dataset of a sweep: one NetCDF file, described by itself and checked when opened."""
 
-import os
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,37 +10,74 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from stm_core.files import replacing
 from stm_core.simulation import TwistedBilayer
 
-SCHEMA = "stm-hubbard-1"
+SCHEMA = "stm-hubbard-2"
 
 SHIPPED = Path(__file__).parents[2] / "notebooks" / "data" / "sweep.nc"
 """The Hartree-Fock sweep that comes with the study."""
 
-_UNITS = {
-    "ldos": "1/eV",
-    "charge": "electrons",
-    "magnetisation": "electrons",
-    "levels": "eV",
-    "energy": "eV per cell",
-    "chemical_potential": "eV",
-    "gap": "eV",
-    "wall_time": "s",
-    "U": "eV",
-    "filling": "electrons per cell",
-    "bias": "eV",
-    "x": "Å",
-    "y": "Å",
-    "z": "Å",
+KEPT_BITS = 16
+"""Bits of the mantissa that the stored LDOS keeps: a relative error of at most 2⁻¹⁷, or 8·10⁻⁶."""
+
+_Description = tuple[tuple[str, ...], str, str, str]  # dimensions, kind of number, unit, meaning
+_SAMPLE, _ATOM = ("sample",), ("atom",)
+_VARIABLES: dict[str, _Description] = {
+    "U": (_SAMPLE, "f", "eV", "on-site interaction"),
+    "filling": (_SAMPLE, "f", "electrons per cell", "electrons from neutrality"),
+    "seed": (_SAMPLE, "i", "1", "seed of the symmetry-breaking field"),
+    "start": (_SAMPLE, "U", "1", "kind of field that the branch grew from"),
+    "previous_U": (_SAMPLE, "f", "eV", "U of the sample that this one started from; -1 for its own field"),
+    "bias": (("bias",), "f", "eV", "energy from the chemical potential"),
+    "x": (_ATOM, "f", "Å", "position"),
+    "y": (_ATOM, "f", "Å", "position"),
+    "z": (_ATOM, "f", "Å", "position"),
+    "layer": (_ATOM, "i", "1", "0 bottom, 1 top"),
+    "sublattice": (_ATOM, "i", "1", "0 A, 1 B"),
+    "ldos": (("sample", "bias", "atom"), "f", "1/eV", "local density of states per atom, both spins"),
+    "charge": (("sample", "atom"), "f", "electrons", "electrons per atom"),
+    "magnetisation": (("sample", "atom"), "f", "electrons", "spin up minus spin down per atom"),
+    "levels": (
+        ("sample", "spin", "kpoint", "level"),
+        "f",
+        "eV",
+        "levels around half filling, from the chemical potential",
+    ),
+    "energy": (_SAMPLE, "f", "eV per cell", "total energy"),
+    "chemical_potential": (_SAMPLE, "f", "eV", "chemical potential"),
+    "gap": (_SAMPLE, "f", "eV", "indirect gap, 0 for a metal"),
+    "residual": (
+        _SAMPLE,
+        "f",
+        "electrons",
+        "change of the density matrix in the last iteration",
+    ),
+    "iterations": (_SAMPLE, "i", "1", "iterations taken"),
+    "converged": (_SAMPLE, "b", "1", "whether the residual went below the tolerance"),
+    "code_version": (_SAMPLE, "U", "1", "version of the library and hash of its simulation code"),
+    "ground": (_SAMPLE, "b", "1", "lowest energy among the converged samples of equal U and filling"),
+    "order_staggered_spin": (_SAMPLE, "f", "electrons", "spin of sublattice A minus B, per atom"),
+    "order_sublattice": (_SAMPLE, "f", "electrons", "charge of sublattice A minus B, per atom"),
+    "order_total_spin": (_SAMPLE, "f", "electrons per cell", "spin up minus spin down"),
+    "order_layer": (_SAMPLE, "f", "electrons per cell", "charge of the top layer minus the bottom layer"),
+    "order_maximum_moment": (_SAMPLE, "f", "electrons", "largest spin of an atom"),
+    "order_charge_modulation": (_SAMPLE, "f", "electrons", "largest minus smallest charge of an atom"),
 }
-_REQUIRED = ("ldos", "charge", "magnetisation", "energy", "gap", "residual", "converged", "lowest")
-_COORDINATES = ("U", "filling", "seed", "start")
-_DIMENSIONS = {
-    "ldos": ("sample", "bias", "atom"),
-    "charge": ("sample", "atom"),
-    "magnetisation": ("sample", "atom"),
-    "levels": ("sample", "spin", "kpoint", "level"),
-}
+_KINDS = {"f": "floats", "i": "integers", "b": "truth values", "U": "texts"}
+_STORED_KINDS = {"U": "UOT"}  # NetCDF has texts of any length
+_COORDINATES = ("U", "filling", "seed", "start", "previous_U", "bias", "x", "y", "z", "layer", "sublattice")
+_MAPS = ("ldos", "charge", "magnetisation")
+_TITLE = "Hartree-Fock solutions of twisted bilayer graphene and their local density of states"
+_PARAMETER_UNITS = (
+    "spacing, cutoff, gate_distance, lattice: Å; temperature, broadening: eV; tolerance: electrons; "
+    "angle_deg: degrees; i, nk, epsilon, max_iterations: 1"
+)
+_SEAL = b"\nsha256 %b\n"
+_SEAL_PATTERN = re.compile(rb"\nsha256 ([0-9a-f]{64})\n\Z")
+_SEAL_LENGTH = len(_SEAL) - 2 + 64
+_BLOCK = 1 << 20  # bytes
+_AT_ONCE = 64  # samples checked together, so that checking takes little memory
 
 
 def dataset_from_samples(
@@ -53,7 +91,7 @@ def dataset_from_samples(
     Parameters
     ----------
     samples : sequence of mappings
-        As ``sweep.sample_of`` makes them, all with the same names.
+        As ``sample.sample_of`` makes them, all with the same names.
     crystal : TwistedBilayer
         Its N atoms are the ``atom`` dimension.
     bias : (n_bias,) float array
@@ -65,54 +103,64 @@ def dataset_from_samples(
     -------
     xarray.Dataset
         Dimensions sample, bias, atom (and spin, kpoint, level for the levels around half filling, in
-        eV from the chemical potential); ``lowest`` marks the lowest energy among the converged
-        samples of equal U and filling.
+        eV from the chemical potential); ``ground`` marks the lowest energy among the converged
+        samples of equal U and filling. Each variable says what it is and in which unit.
     """
     columns = {name: np.array([sample[name] for sample in samples]) for name in samples[0]}
-    variables = {
-        name: (_DIMENSIONS.get(name, ("sample",)), values)
-        for name, values in columns.items()
-        if name not in _COORDINATES
-    }
-    variables["lowest"] = (("sample",), _lowest(columns))
+    columns["ldos"] = rounded(columns["ldos"])
     positions = crystal.positions
-    coordinates = {name: (("sample",), columns[name]) for name in _COORDINATES} | {
-        "bias": (("bias",), bias),
-        "x": (("atom",), positions[:, 0]),
-        "y": (("atom",), positions[:, 1]),
-        "z": (("atom",), positions[:, 2]),
-        "layer": (("atom",), crystal.layer),
-        "sublattice": (("atom",), crystal.sublattice),
+    columns |= {
+        "ground": _ground(columns),
+        "bias": bias,
+        "x": positions[:, 0],
+        "y": positions[:, 1],
+        "z": positions[:, 2],
+        "layer": crystal.layer,
+        "sublattice": crystal.sublattice,
     }
+    data: dict[str, Any] = {}
+    coordinates: dict[str, Any] = {}
+    for name, values in columns.items():
+        dimensions, _, unit, meaning = _VARIABLES.get(name) or _order_parameter(name)
+        place = coordinates if name in _COORDINATES else data
+        place[name] = (dimensions, values, {"units": unit, "long_name": meaning})
+    described = {"schema": SCHEMA, "title": _TITLE, "parameter_units": _PARAMETER_UNITS}
     geometry = {"angle_deg": float(np.degrees(crystal.angle)), "lattice": crystal.lattice.ravel()}
-    ds = xr.Dataset(variables, coordinates, {"schema": SCHEMA, **geometry, **attributes})
-    for name, unit in _UNITS.items():
-        ds[name].attrs["units"] = unit
-    return ds
+    return xr.Dataset(data, coordinates, {**described, **geometry, **attributes})
 
 
-def _lowest(columns: Mapping[str, NDArray]) -> NDArray[np.bool_]:
-    energy = np.where(columns["converged"], columns["energy"], np.inf)
-    lowest = np.zeros(len(energy), dtype=bool)
-    for point in np.unique(np.column_stack([columns["U"], columns["filling"]]), axis=0):
-        same = np.flatnonzero((columns["U"] == point[0]) & (columns["filling"] == point[1]))
-        best = same[np.argmin(energy[same])]
-        lowest[best] = np.isfinite(energy[best])
-    return lowest
+def rounded(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Single-precision numbers to ``KEPT_BITS`` of their mantissa, the nearest, ties to even.
+
+    What is cut off is noise of the solution's tolerance, which would take a third of the file.
+    """
+    dropped = 23 - KEPT_BITS
+    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
+    half = np.uint32((1 << (dropped - 1)) - 1) + ((bits >> np.uint32(dropped)) & np.uint32(1))
+    return ((bits + half) >> np.uint32(dropped) << np.uint32(dropped)).view(np.float32)
 
 
 def write_dataset(ds: xr.Dataset, path: str | Path) -> None:
-    """Write a dataset to NetCDF, beside first and then renamed."""
-    path = Path(path)
-    beside = path.with_name(path.name + ".part")
-    packed = {"zlib": True, "complevel": 9, "shuffle": True}
-    encoding = {name: packed for name in ("ldos", "charge", "magnetisation")}
-    ds.to_netcdf(beside, engine="h5netcdf", encoding=encoding)
-    os.replace(beside, path)
+    """Write a dataset to NetCDF, beside first and then renamed, with its checksum as the last line.
+
+    Equal datasets make equal files, byte for byte: nothing of the time or the machine is stored. The file
+    is a NetCDF4 file to any reader; HDF5 does not look at what follows its end.
+    """
+    encoding: dict[str, dict[str, Any]] = {
+        name: {"zlib": True, "complevel": 9, "shuffle": True, "chunksizes": (1, *ds[name].shape[1:])}
+        for name in _MAPS
+        if ds[name].size
+    }
+    with replacing(path) as beside:
+        ds.drop_encoding().to_netcdf(beside, engine="h5netcdf", encoding=encoding)
+        with open(beside, "r+b") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            stream.seek(0, 2)
+            stream.write(_SEAL % digest.encode())
 
 
 def load_dataset(path: str | Path | None = None, converged_only: bool = True) -> xr.Dataset:
-    """Open a sweep and check it.
+    """Open a sweep and check it. The numbers themselves are read from the file when they are used.
 
     Parameters
     ----------
@@ -125,33 +173,86 @@ def load_dataset(path: str | Path | None = None, converged_only: bool = True) ->
     -------
     xarray.Dataset
         Dimensions sample, bias, atom, with ``ldos`` in states per eV and atom (both spins, both
-        layers); coordinates U (eV), filling, seed, start, bias (eV), x, y, z (Å), layer, sublattice.
+        layers); coordinates U (eV), filling, seed, start, previous_U (eV), bias (eV), x, y, z (Å), layer,
+        sublattice.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is truncated, not a sweep, of another schema, or holds values that are not finite.
+        If the file is truncated, damaged, not a sweep, of another schema, or holds values that are not
+        finite.
     """
     path = SHIPPED if not path else Path(path)
     if not path.exists():
         raise FileNotFoundError(f"there is no dataset {path}; make one with `python -m stm_core sweep`")
+    _check_seal(path)
     try:
-        with xr.open_dataset(path, engine="h5netcdf") as stored:
-            ds = stored.load()
-    except (OSError, ValueError, KeyError, RuntimeError, EOFError) as error:  # whatever h5py makes of damage
-        raise ValueError(f"{path} is damaged or not a NetCDF file written by a sweep") from error
+        ds = xr.open_dataset(path, engine="h5netcdf")
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ValueError(f"{path} is not a NetCDF file written by a sweep") from error
+    try:
+        _check_schema(path, ds)
+        _check_finite(path, ds)
+    except ValueError:
+        ds.close()
+        raise
+    converged = ds["converged"].values
+    return ds.isel(sample=np.flatnonzero(converged)) if converged_only and not converged.all() else ds
+
+
+def _ground(columns: Mapping[str, NDArray]) -> NDArray[np.bool_]:
+    energy = np.where(columns["converged"], columns["energy"], np.inf)
+    ground = np.zeros(len(energy), dtype=bool)
+    for point in np.unique(np.column_stack([columns["U"], columns["filling"]]), axis=0):
+        same = np.flatnonzero((columns["U"] == point[0]) & (columns["filling"] == point[1]))
+        best = same[np.argmin(energy[same])]
+        ground[best] = np.isfinite(energy[best])
+    return ground
+
+
+def _order_parameter(name: str) -> _Description:
+    return _SAMPLE, "f", "1", f"order parameter {name.removeprefix('order_').replace('_', ' ')}"
+
+
+def _check_seal(path: Path) -> None:
+    """Compare a file with the checksum that is its last line, before HDF5 meets what may be damaged."""
+    digest = hashlib.sha256()
+    content = path.stat().st_size - _SEAL_LENGTH
+    with open(path, "rb") as stream:
+        for start in range(0, content, _BLOCK):
+            digest.update(stream.read(min(_BLOCK, content - start)))
+        seal = _SEAL_PATTERN.fullmatch(stream.read(_SEAL_LENGTH))
+    if seal is None:
+        raise ValueError(
+            f"{path} does not end in the checksum of a sweep's dataset; it is truncated or no such file"
+        )
+    if seal[1].decode() != digest.hexdigest():
+        raise ValueError(f"{path} is damaged: it does not match its checksum; fetch it or gather it anew")
+
+
+def _check_schema(path: Path, ds: xr.Dataset) -> None:
     if ds.attrs.get("schema") != SCHEMA:
         raise ValueError(f"{path} has schema {ds.attrs.get('schema')!r}, but {SCHEMA!r} is needed")
-    missing = [name for name in (*_REQUIRED, *_COORDINATES) if name not in ds.variables]
+    required = {name: entry for name, entry in _VARIABLES.items() if not name.startswith("order_")}
+    missing = [name for name in required if name not in ds.variables]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}; it is not a complete sweep")
-    bad = [
-        str(name)
-        for name, v in ds.data_vars.items()
-        if v.dtype.kind == "f" and not np.isfinite(v.values).all()
-    ]
+    for name, (dimensions, kind, _, _) in required.items():
+        variable = ds.variables[name]
+        if variable.dims != dimensions or variable.dtype.kind not in _STORED_KINDS.get(kind, kind):
+            raise ValueError(
+                f"{path} holds {name} as {variable.dtype} over {variable.dims}, "
+                f"but {_KINDS[kind]} over {dimensions} are needed"
+            )
+
+
+def _check_finite(path: Path, ds: xr.Dataset) -> None:
+    def is_finite(variable: xr.Variable) -> bool:
+        step = _AT_ONCE if variable.dims[:1] == _SAMPLE else len(variable)
+        return all(np.isfinite(variable[at : at + step]).all() for at in range(0, len(variable), step or 1))
+
+    bad = [str(name) for name, v in ds.variables.items() if v.dtype.kind == "f" and not is_finite(v)]
     if bad:
         raise ValueError(f"{path} holds values that are not finite in {', '.join(bad)}")
-    return ds.isel(sample=np.flatnonzero(ds["converged"].values)) if converged_only else ds

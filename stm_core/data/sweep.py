@@ -1,160 +1,49 @@
 """Resumable Hartree-Fock sweeps: one file per sample, gathered into one dataset."""
 
-import hashlib
-import itertools
-import os
-import time
-from collections.abc import Iterator, Sequence
+import heapq
+import logging
+import socket
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
-from functools import cached_property
-from importlib import resources
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
+from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
-import stm_core
-from stm_core.simulation import (
-    GateScreenedCoulomb,
-    HartreeFock,
-    HartreeFockState,
-    TightBinding,
-    TwistedBilayer,
-)
+from stm_core.files import UNFINISHED, replacing
+from stm_core.simulation import TwistedBilayer
 
+from .chains import Chain
+from .plan import SweepPlan, Task
+from .progress import SweepLog, SweepStatus, failure_path, record_failure, status
+from .sample import compute_sample, read_sample, sample_path
 from .store import dataset_from_samples, write_dataset
+from .workers import Workforce, check_device, fitting_workers, workforce
 
-Sample = dict[str, Any]
+if TYPE_CHECKING:
+    from distributed import Client
 
-
-@dataclass(frozen=True)
-class SweepPlan:
-    """What a sweep computes.
-
-    Parameters
-    ----------
-    U : sequence of floats
-        On-site repulsions in eV.
-    filling : sequence of floats
-        Electrons per cell from neutrality.
-    seed : sequence of ints
-        Symmetry-breaking starts.
-    i, spacing, cutoff : int, float, float
-        Twist index, layer spacing and longest hopping in Å.
-    epsilon, gate_distance : float
-        Coulomb interaction; ``epsilon = 0`` switches it off.
-    nk, temperature, tolerance, max_iterations
-        As in ``HartreeFock`` and its ``solve``.
-    bias : sequence of floats
-        Biases of the LDOS in eV.
-    broadening : float
-        Tunnelling resolution in eV.
-    """
-
-    U: tuple[float, ...]
-    filling: tuple[float, ...] = (0.0,)
-    seed: tuple[int, ...] = (0,)
-    i: int = 9
-    spacing: float = 2.94
-    cutoff: float = 8.0
-    epsilon: float = 10.0
-    gate_distance: float = 100.0
-    nk: int = 1
-    temperature: float = 0.003
-    tolerance: float = 1e-6
-    max_iterations: int = 300
-    bias: tuple[float, ...] = tuple(np.round(np.linspace(-0.06, 0.06, 13), 6).tolist())
-    broadening: float = 0.005
-
-    def __post_init__(self) -> None:
-        for name in ("U", "filling", "seed", "bias"):
-            values = getattr(self, name)
-            if not isinstance(values, Sequence) or isinstance(values, str) or len(values) == 0:
-                raise ValueError(
-                    f"a sweep plan needs {name} as a list of at least one number, not {values!r}"
-                )
-            try:
-                numbers = tuple(sorted({float(value) for value in values}))
-            except (TypeError, ValueError):
-                raise ValueError(f"a sweep plan needs numbers in {name}, not {values!r}") from None
-            object.__setattr__(self, name, numbers)
-        for name, value in self.physics.items():
-            if name != "bias" and (isinstance(value, bool) or not isinstance(value, int | float)):
-                raise ValueError(f"a sweep plan needs a number for {name}, not {value!r}")
-        if any(seed != int(seed) for seed in self.seed):
-            raise ValueError(f"a seed must be a non-negative integer, not {self.seed}")
-        object.__setattr__(self, "seed", tuple(int(seed) for seed in self.seed))
-        for name in ("cutoff", "nk", "temperature", "tolerance", "max_iterations", "broadening"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"a sweep plan needs a positive {name}, not {getattr(self, name)}")
-        TwistedBilayer(self.i, self.spacing)  # refuses a geometry that cannot be built
-        if self.epsilon:
-            GateScreenedCoulomb(self.epsilon, self.gate_distance)
-        if self.U[0] < 0:
-            raise ValueError(f"U must be zero or positive (eV), not {self.U[0]}")
-        if self.seed[0] < 0:
-            raise ValueError(f"a seed must be a non-negative integer, not {self.seed[0]}")
-        if max(map(abs, self.filling)) > 4:
-            raise ValueError(f"the filling must lie between -4 and 4 electrons per cell, not {self.filling}")
-
-    @property
-    def physics(self) -> dict[str, Any]:
-        """Every parameter that all samples share."""
-        return {name: value for name, value in asdict(self).items() if name not in ("U", "filling", "seed")}
-
-    @property
-    def tasks(self) -> list[tuple[float, float, int]]:
-        """The (U, filling, seed) of every sample."""
-        return [(U, nu, seed) for nu, seed, U in itertools.product(self.filling, self.seed, self.U)]
-
-
-def read_plan(path: str | Path) -> SweepPlan:
-    """Read a plan from a YAML file whose keys are the parameters of ``SweepPlan``.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is not YAML, has an unknown key or lacks U.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no plan {path}; give a YAML file of sweep parameters")
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        content = None
-    known = [f.name for f in fields(SweepPlan)]
-    if not isinstance(content, dict):
-        raise ValueError(
-            f"{path} is not a YAML file of sweep parameters; accepted keys are {', '.join(known)}"
-        )
-    unknown = [str(key) for key in content if key not in known]
-    if unknown:
-        raise ValueError(
-            f"{path} has unknown keys {', '.join(unknown)}; accepted keys are {', '.join(known)}"
-        )
-    if "U" not in content:
-        raise ValueError(f"{path} has no U; give a list of interactions in eV")
-    return SweepPlan(**content)
+log = logging.getLogger(__name__)
 
 
 class Sweep:
     """A plan being carried out in a folder.
 
-    A sample is one file, written beside and then renamed, so a run killed at any moment loses at
-    most the sample it was working on; run again, it computes what is missing.
+    A sample is one file, written beside and then renamed. A run killed at any moment, or one of its
+    workers, loses at most the samples being worked on; run again, it computes what is missing, and what is
+    gathered in the end has the same bytes as if nothing had happened.
 
     Parameters
     ----------
     plan : SweepPlan
     folder : path
-        Made if missing. A folder keeps the physics it was started with; U, fillings and seeds may
-        be added later.
+        Made by ``run`` if missing. A folder keeps the physics it was started with, except for
+        ``max_iterations``; U, fillings, seeds and blocks may be added later, but not to a warm plan, whose
+        samples depend on those before them.
 
     Raises
     ------
@@ -163,137 +52,203 @@ class Sweep:
     """
 
     def __init__(self, plan: SweepPlan, folder: str | Path) -> None:
-        self.plan, self.folder = plan, Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        record = self.folder / "physics.yml"
-        if record.exists():
-            known = yaml.safe_load(record.read_text(encoding="utf-8"))
-            ours = yaml.safe_load(yaml.safe_dump(_plain(plan.physics)))
-            changed = sorted(key for key in ours if known.get(key) != ours[key])
+        self.plan, self.folder = plan, Path(folder).absolute()
+        self._log = SweepLog(self.folder)
+        if self._record.exists():
+            known, ours = yaml.safe_load(self._record.read_text(encoding="utf-8")), self._identity()
+            names = sorted({*known, *ours} - {"max_iterations"})
+            changed = [name for name in names if known.get(name) != ours.get(name)]
             if changed:
                 raise ValueError(
                     f"{self.folder} holds a sweep with other {', '.join(changed)}; choose another folder"
                 )
-        else:
-            with _beside(record) as stream:
-                stream.write(yaml.safe_dump(_plain(plan.physics)).encode())
-
-    def path(self, U: float, filling: float, seed: int) -> Path:
-        """File of one sample."""
-        return self.folder / f"U{U:.5f}_filling{filling:+.3f}_seed{seed}.npz"
 
     @property
-    def missing(self) -> list[tuple[float, float, int]]:
-        """Tasks without a finished sample."""
-        return [task for task in self.plan.tasks if not self.path(*task).exists()]
+    def missing(self) -> list[Task]:
+        """Samples that have not been tried yet."""
+        return [
+            task
+            for task in self.plan.tasks
+            if not sample_path(self.folder, task).exists() and not failure_path(self.folder, task).exists()
+        ]
 
-    @cached_property
-    def problem(self) -> HartreeFock:
-        """The mean-field problem all samples share."""
-        plan = self.plan
-        model = TightBinding(TwistedBilayer(plan.i, plan.spacing), plan.cutoff)
-        coulomb = GateScreenedCoulomb(plan.epsilon, plan.gate_distance) if plan.epsilon else None
-        return HartreeFock(model, plan.U[0], coulomb, plan.filling[0], plan.nk, plan.temperature)
+    def status(self) -> SweepStatus:
+        """How far the sweep is, read from its folder; it may be running meanwhile."""
+        return status(self.folder, self.plan.tasks, self._is_running())
 
-    def run(self, progress: bool = True) -> None:
-        """Compute every missing sample, each from its own seeded start."""
-        tasks = self.plan.tasks
-        missing = self.missing
-        with tqdm(
-            total=len(tasks),
-            initial=len(tasks) - len(missing),
-            desc="sweep",
-            unit="sample",
-            disable=not progress,
-        ) as bar:
-            for U, filling, seed in missing:
-                bar.set_postfix(U=f"{U:g}", filling=f"{filling:g}", seed=seed)
-                sample = self._sample(U, filling, seed)
-                with _beside(self.path(U, filling, seed)) as stream:
-                    np.savez(stream, **sample)
-                bar.update()
+    def run(
+        self,
+        client: "Client | None" = None,
+        retry_failed: bool = False,
+        device: str = "cpu",
+        workers: int | None = None,
+        progress: bool = True,
+    ) -> None:
+        """Compute every missing sample.
 
-    def gather(self) -> Path:
-        """Write all samples of the plan to ``dataset.nc`` in the folder and return its path.
+        A sample that fails is put on record with its reason and passed over; one that does not converge is
+        kept and marked. Both are listed at the end and tried again only on request.
+
+        Parameters
+        ----------
+        client : distributed.Client, optional
+            A Dask cluster that shares this folder's file system; without one the work is done here, in as
+            many processes as cores and memory allow.
+        retry_failed : bool
+            Also compute again what failed or did not converge.
+        device : str
+            As in ``HartreeFock``.
+        workers : int, optional
+            Processes to use here instead.
+        progress : bool
+            Show a line with what is done, running and failed and the time left.
 
         Raises
         ------
         ValueError
-            If samples are missing.
+            If there is no such device, ``workers`` is not positive, or a finished sample is damaged.
+        RuntimeError
+            If another run is at work in the folder, the cluster is lost or does not share the folder.
+        OSError
+            If the folder cannot be written to.
         """
-        if self.missing:
+        if workers is not None and workers < 1:
+            raise ValueError(f"a sweep needs at least one worker, not {workers}")
+        if client is None:
+            check_device(device)
+        fitting, threads = fitting_workers(self.plan, device) if client is None else (1, 1)
+        with self._claimed():
+            chains = [Chain(self.folder, tasks, retry_failed) for tasks in self.plan.chains]
+            chains = [chain for chain in chains if chain.left]
+            if chains:
+                number = workers or min(fitting, len(chains))
+                with workforce(client, number) as force:
+                    self._work(chains, force, {"device": device, "threads": threads}, progress)
+        for task, reason in self.status().problems.items():
+            log.warning("%s: %s", task.name, reason)
+
+    def gather(self, missing_ok: bool = False) -> Path:
+        """Write all samples of the plan to ``dataset.nc`` in the folder and return its path.
+
+        Samples that failed have no numbers and are left out.
+
+        Parameters
+        ----------
+        missing_ok : bool
+            Gather what is there of a sweep that is not finished.
+
+        Raises
+        ------
+        ValueError
+            If samples are missing, there is none, or one is damaged.
+        """
+        tasks = [task for task in self.plan.tasks if sample_path(self.folder, task).exists()]
+        missing = 0 if missing_ok else len(self.missing)
+        if missing or not tasks:
             raise ValueError(
-                f"{len(self.missing)} of {len(self.plan.tasks)} samples are missing; run the sweep first"
+                f"{missing or 'all'} of {len(self.plan.tasks)} samples are missing; run the sweep first"
             )
-        samples = [_read_sample(self.path(*task)) for task in self.plan.tasks]
+        samples = [read_sample(sample_path(self.folder, task)) for task in tasks]
         versions = sorted({str(sample["code_version"]) for sample in samples})
         attributes = {**self.plan.physics, "code_version": ", ".join(versions)}
         bias = np.array(attributes.pop("bias"))
         path = self.folder / "dataset.nc"
-        crystal = TwistedBilayer(self.plan.i, self.plan.spacing)
+        crystal = TwistedBilayer(int(self.plan.i), self.plan.spacing)
         write_dataset(dataset_from_samples(samples, crystal, bias, attributes), path)
         return path
 
-    def _sample(self, U: float, filling: float, seed: int) -> Sample:
-        began = time.perf_counter()
-        state = self.problem.at(U, filling).solve(
-            seed=seed, tolerance=self.plan.tolerance, max_iterations=self.plan.max_iterations
-        )
-        return sample_of(state, seed, self.plan, time.perf_counter() - began)
+    def _work(self, chains: list[Chain], force: Workforce, how: dict[str, Any], progress: bool) -> None:
+        """Hand out samples, those of most value first, until the chains are done."""
+        order = {task: rank for rank, task in enumerate(self.plan.tasks)}
+        ready = [(order[chain.left[0]], chain) for chain in chains]
+        heapq.heapify(ready)
+        running: dict[Future[Any], Chain] = {}
+        failed = 0
+        finished = len(order) - sum(len(chain.left) for chain in chains)
+        self._log.write("run", workers=force.workers(), host=socket.gethostname(), **how)
+        with tqdm(
+            total=len(order), initial=finished, desc="sweep", unit="sample", disable=not progress
+        ) as bar:
+            while ready or running:
+                bar.set_postfix(running=min(len(ready) + len(running), force.workers()), failed=failed)
+                while ready and len(running) < force.at_once:
+                    rank, chain = heapq.heappop(ready)
+                    running[self._submit(chain, force, how, -rank)] = chain
+                for future in wait(running, timeout=1, return_when=FIRST_COMPLETED).done:
+                    chain = running.pop(future)
+                    failed += not self._finish(chain, future)
+                    bar.update()
+                    if chain.left:
+                        heapq.heappush(ready, (order[chain.left[0]], chain))
 
+    def _submit(self, chain: Chain, force: Workforce, how: dict[str, Any], priority: int) -> Future[Any]:
+        task = chain.left[0]
+        previous, keep = chain.previous(task), chain.is_followed(task)
+        return force.submit(priority, compute_sample, self.plan, self.folder, task, previous, keep, **how)
 
-def sample_of(state: HartreeFockState, seed: int, plan: SweepPlan, wall_time: float) -> Sample:
-    """The numbers that a sweep keeps of one Hartree-Fock state, as NumPy arrays by name."""
-    sample: Sample = {
-        "U": state.U,
-        "filling": state.filling,
-        "seed": seed,
-        "start": state.start,
-        "ldos": state.ldos(plan.bias, plan.broadening, layer="both").astype(np.float32),
-        "charge": state.density.sum(axis=0).astype(np.float32),
-        "magnetisation": (state.density[0] - state.density[1]).astype(np.float32),
-        "energy": state.total_energy,
-        "chemical_potential": state.chemical_potential,
-        "levels": central_levels(state),
-        "gap": state.gap,
-        "residual": state.residual,
-        "iterations": state.iterations,
-        "converged": state.converged,
-        "wall_time": wall_time,
-        "code_version": code_version(),
-    }
-    return sample | {f"order_{name}": value for name, value in state.order_parameters().items()}
+    def _finish(self, chain: Chain, future: Future[Any]) -> bool:
+        """Put the outcome of a chain's next sample on record; returns whether it converged."""
+        task = chain.left[0]
+        try:
+            report = future.result()
+        except CancelledError:
+            raise RuntimeError("the Dask cluster was lost; the same command goes on from here") from None
+        except OSError:
+            raise  # a full disk, say, is not the fault of this sample
+        except Exception as error:
+            self._log.write("failed", task, reason=record_failure(self.folder, task, error))
+            chain.finish(converged=False)
+            return False
+        if not sample_path(self.folder, task).exists():
+            raise RuntimeError(
+                f"{report['host']} has written {task.name}, but not here; "
+                f"{self.folder} must be on a file system that all workers share"
+            )
+        failure_path(self.folder, task).unlink(missing_ok=True)
+        self._log.write("done", task, **report)
+        chain.finish(report["converged"])
+        return bool(report["converged"])
 
+    @property
+    def _record(self) -> Path:
+        return self.folder / "physics.yml"
 
-def central_levels(state: HartreeFockState, number: int = 8) -> NDArray[np.float32]:
-    """The levels around half filling, (2, n_k, number) in eV from the chemical potential."""
-    middle = state.crystal.n_atoms // 2
-    window = state.energies[:, :, middle - number // 2 : middle + number // 2]
-    return (window - state.chemical_potential).astype(np.float32)
+    def _identity(self) -> dict[str, Any]:
+        """What the samples of a folder have in common, as YAML keeps it."""
+        shared = {name: list(v) if isinstance(v, tuple) else v for name, v in self.plan.physics.items()}
+        if self.plan.warm:
+            shared["warm chains"] = [[task.name for task in chain] for chain in self.plan.chains]
+        return shared
 
+    @contextmanager
+    def _claimed(self) -> Iterator[None]:
+        """The folder, made ready and held against other runs."""
+        (self.folder / "states").mkdir(parents=True, exist_ok=True)
+        lock = self._lock()
+        try:
+            lock.acquire(timeout=1)
+        except Timeout:
+            raise RuntimeError(f"another run is at work in {self.folder}; wait for it or stop it") from None
+        try:
+            for unfinished in self.folder.rglob(f"*{UNFINISHED}"):
+                unfinished.unlink(missing_ok=True)
+            if not self._record.exists():
+                with replacing(self._record) as beside:
+                    beside.write_text(yaml.safe_dump(self._identity()), encoding="utf-8")
+            yield
+        finally:
+            lock.release()
 
-def code_version() -> str:
-    """Version of the library and a hash of its simulation code: what a sample depends on."""
-    digest = hashlib.sha256()
-    for entry in sorted(resources.files("stm_core.simulation").iterdir(), key=lambda entry: entry.name):
-        if entry.name.endswith(".py"):
-            digest.update(entry.read_bytes())
-    return f"{stm_core.__version__}+{digest.hexdigest()[:12]}"
+    def _is_running(self) -> bool:
+        if not self.folder.exists():
+            return False
+        lock = self._lock()
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        lock.release()
+        return False
 
-
-def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in parameters.items()}
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[IO[bytes]]:
-    """A stream beside ``path`` that takes its place once it is written whole."""
-    beside = path.with_name(path.name + ".part")
-    with open(beside, "wb") as stream:
-        yield stream
-    os.replace(beside, path)
-
-
-def _read_sample(path: Path) -> Sample:
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name][()] for name in stored}
+    def _lock(self) -> FileLock:
+        return FileLock(self.folder / ".lock")

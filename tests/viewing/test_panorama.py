@@ -31,7 +31,7 @@ def test_cover_has_a_column_for_each_U_with_its_map_picture_and_reading(dataset)
     assert [text.get_text() for axes in figure.axes for text in axes.texts] == ["one", "four"]
     expected = image_set(dataset, bias=0.0, size=16, n_k=N_K)
     for axes, U in zip(pictures, (1.0, 4.0), strict=True):
-        lowest = np.flatnonzero((expected.U == U) & dataset["lowest"].values)[0]
+        lowest = np.flatnonzero((expected.U == U) & dataset["ground"].values)[0]
         np.testing.assert_array_equal(axes.images[0].get_array(), expected.images[lowest])
         assert axes.images[0].get_clim() == (FLOOR, 1.0)
 
@@ -81,7 +81,7 @@ def test_bias_slider_has_a_stop_for_each_bias_with_its_own_map_picture_and_level
     figure = bias_figure(dataset, U=2.1, size=16, n_k=N_K)
     assert figure.layout.title.text.startswith("U = 2 eV")
     assert [step.label for step in figure.layout.sliders[0].steps] == [frame.name for frame in figure.frames]
-    lowest = np.flatnonzero((dataset["U"].values == 2.0) & dataset["lowest"].values)[0]
+    lowest = np.flatnonzero((dataset["U"].values == 2.0) & dataset["ground"].values)[0]
     ldos = dataset["ldos"].values[lowest][:, dataset["layer"].values == 1].astype(float)
     images = image_set(dataset.isel(sample=[lowest]), size=16, n_k=N_K).images
     assert len(figure.frames) == len(ldos)

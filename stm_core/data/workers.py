@@ -1,0 +1,144 @@
+"""Where the samples of a sweep are computed: in this process, in several here, or on a Dask cluster."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from dask.system import CPU_COUNT
+
+from stm_core.simulation import TwistedBilayer
+
+from .plan import SweepPlan
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_MATRICES = 25  # (2, n_k, N, N) complex matrices alive at the peak of a solution, mixing history included
+_SMALL = 100e6  # bytes: a smaller sample is done before another process has started
+_SHARE = 0.8  # of the memory; the rest is for the system and what else runs
+
+
+def sample_memory(plan: SweepPlan) -> float:
+    """Memory that one sample of a plan takes at its peak, in bytes (an estimate)."""
+    n_atoms = TwistedBilayer(int(plan.i), plan.spacing).n_atoms
+    return _MATRICES * 2 * plan.nk**2 * n_atoms**2 * 16
+
+
+def fitting_workers(plan: SweepPlan, device: str = "cpu") -> tuple[int, int]:
+    """Workers, and threads for each, that this machine's cores and memory hold.
+
+    One thread for each sample is the fastest way through many; more only where memory, or the one
+    accelerator, leaves cores idle. Both numbers depend on the machine and the plan alone, not on how much
+    of it is done: a sum over other threads rounds in another way.
+    """
+    if device != "cpu":
+        return 1, CPU_COUNT
+    from distributed.system import MEMORY_LIMIT
+
+    need = sample_memory(plan)
+    if need < _SMALL:
+        return 1, 1
+    workers = max(1, min(CPU_COUNT, int(_SHARE * MEMORY_LIMIT // need)))
+    return workers, CPU_COUNT // workers
+
+
+class Workforce(Protocol):
+    """Where calls are handed to; ``at_once`` says how many at a time."""
+
+    at_once: int
+
+    def submit(self, priority: int, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
+        """Have a function called; of those that wait, the one of highest priority comes first."""
+
+    def workers(self) -> int:
+        """How many calls are being worked on while there is enough to do."""
+
+
+class _ThisProcess:
+    at_once = 1
+
+    def submit(self, priority: int, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def workers(self) -> int:
+        return 1
+
+
+class _Cluster:
+    at_once = 10**9  # everything that is ready, since a cluster may grow while it works
+
+    def __init__(self, client: "Client") -> None:
+        self._client, self._executor = client, client.get_executor(pure=False)
+
+    def submit(self, priority: int, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
+        return self._executor.submit(function, *args, priority=priority, **kwargs)
+
+    def workers(self) -> int:
+        return sum(self._client.nthreads().values())
+
+    def dismiss(self) -> None:
+        self._executor.shutdown(wait=False)
+
+
+@contextmanager
+def workforce(client: "Client | None", workers: int) -> Iterator[Workforce]:
+    """Workers for a sweep, dismissed at the end with whatever they have not finished.
+
+    Parameters
+    ----------
+    client : distributed.Client or None
+        A cluster to work on.
+    workers : int
+        Without a client: processes on this machine; one means this very process.
+    """
+    if client is None and workers == 1:
+        yield _ThisProcess()
+        return
+    with nullcontext(client) if client is not None else _local_client(workers) as there:
+        cluster = _Cluster(there)
+        try:
+            yield cluster
+        finally:
+            cluster.dismiss()
+
+
+@contextmanager
+def _local_client(workers: int) -> Iterator["Client"]:
+    from distributed import Client, LocalCluster
+
+    with (
+        tempfile.TemporaryDirectory(prefix="stm_core-") as scratch,
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            memory_limit=0,  # their number has been chosen to fit
+            dashboard_address=None,
+            local_directory=scratch,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that this machine does not have.
+
+    Raises
+    ------
+    ValueError
+        If torch does not know it or finds none.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"there is no device {device!r} here; accepted are cpu and, with a GPU, cuda"
+        ) from error
