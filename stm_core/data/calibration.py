@@ -25,6 +25,7 @@ HEXAGON = np.array([[1, 0], [0, 1], [-1, 1]])
 _COARSER = (np.array([[1, 1], [-1, 2]]) / 3, np.eye(2) / 2)
 _CANDIDATES = 30  # strongest maxima among which a hexagon is looked for
 _SIGNIFICANT = 4.0  # times the median: the least of three peaks; noise alone reaches about 2.5
+_FAINT = 0.05  # of the peaks of a finer lattice: twice the highest side lobe of a Hann window
 _LEAST_PERIODS = 2.5  # in the scan's shorter side, below which a peak merges with the one at zero
 _MOIRE_LIMIT = 8.0  # Å, far above graphene's period and its satellites
 
@@ -222,10 +223,15 @@ def _primitive(
     spectrum: _Spectrum, reciprocal: NDArray, noise: float, shortest: float
 ) -> NDArray[np.float64]:
     """The coarsest reciprocal lattice that stands out of the noise and holds the given one."""
+
+    def faintest(vectors: NDArray) -> float:
+        return min(abs(spectrum.at(k)) for k in HEXAGON @ vectors)
+
+    # Without noise it is the side lobes of the window that must not be taken for peaks.
+    least = max(_SIGNIFICANT * noise, _FAINT * faintest(reciprocal))
     for step in _COARSER:
         vectors = step @ reciprocal
-        heights = [abs(spectrum.at(k)) for k in HEXAGON @ vectors]
-        if min(heights) > _SIGNIFICANT * noise and np.linalg.norm(vectors, axis=1).min() > shortest:
+        if faintest(vectors) > least and np.linalg.norm(vectors, axis=1).min() > shortest:
             return _primitive(spectrum, vectors, noise, shortest)
     return reciprocal
 

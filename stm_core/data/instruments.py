@@ -24,10 +24,8 @@ _MATRIX = ("Omicron Matrix image", formats.read_matrix)
 SCAN_SUFFIXES = (*_READERS, ".*_mtrx")
 
 # What a lock-in measured is the local density of states; failing that, the topography holds its integral.
-_WANTED = (
-    re.compile(r"d[iz]\s*/?\s*dv|ldos|demod|lock.?in|\bli ?[xr]\b", re.I),
-    re.compile(r"^(z|topo)", re.I),
-)
+_SPECTROSCOPY = re.compile(r"d[iz]\s*/?\s*dv|ldos|demod|lock.?in|\bli ?[xr]\b", re.I)
+_TOPOGRAPHY = re.compile(r"^(z\b|topo)", re.I)
 _LEAST = 8  # pixels per side below which there is nothing to find
 _LARGEST = 1e30  # beyond any reading in SI units: such a value was never measured
 _SIZES = (1.0, 1e7)  # Å: one atom to a millimetre
@@ -66,6 +64,11 @@ class STMMap:
     source: Path = Path()
 
     @property
+    def topography(self) -> str | None:
+        """Name of the first channel of the file that holds the tip's height; None if none does."""
+        return next((name for name in self.channels if _TOPOGRAPHY.search(name)), None)
+
+    @property
     def pixel(self) -> tuple[float, float]:
         """Width and height of a pixel in Å."""
         ny, nx = self.values.shape
@@ -95,7 +98,9 @@ def _recording(path: Path) -> Recording:
 
 def _choose_channel(path: Path, available: tuple[str, ...], channel: str | None) -> str:
     if channel is None:
-        matches = [name for pattern in _WANTED for name in available if pattern.search(name)]
+        matches = [
+            name for pattern in (_SPECTROSCOPY, _TOPOGRAPHY) for name in available if pattern.search(name)
+        ]
         return (matches or list(available))[0]
     same = [name for name in available if name.lower() == channel.lower()]
     found = same or [name for name in available if channel.lower() in name.lower()]

@@ -105,6 +105,14 @@ def _numbers(path: Path) -> NDArray[np.float64]:
     return table
 
 
+def holds_matrix(path: Path) -> bool:
+    """Whether a text file holds rows of pixels rather than a table of x, y and ldos."""
+    if not path.is_file():
+        return False
+    header, rows = _split_header(path)
+    return header is None and bool(rows) and len(rows[0]) > len(COLUMNS)
+
+
 def _files(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     files: list[Path] = []
