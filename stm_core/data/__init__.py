@@ -1,30 +1,45 @@
 """Data: Hartree-Fock sweeps, the dataset they make, the images and splits that models see."""
 
+from .calibration import BraggLattice, find_graphene, find_moire, level
 from .images import ImageSet, image_set, ldos_image
 from .instruments import STMMap, read_stm
 from .plan import SweepPlan, read_plan
 from .progress import SweepStatus
 from .protocols import Split, continuous_protocol, paper_protocol, random_image_split
-from .stm_files import LDOSTable, read_ldos_files
+from .registration import Registration, register
+from .sampling import as_ldos, cell_ldos, read_scan_image, scan_image, tip_height
+from .stm_files import LDOSTable, holds_matrix, read_ldos_files
 from .store import load_dataset, write_dataset
 from .sweep import Sweep
 
 __all__ = [
+    "BraggLattice",
     "ImageSet",
     "LDOSTable",
+    "Registration",
     "STMMap",
     "Split",
     "Sweep",
     "SweepPlan",
     "SweepStatus",
+    "as_ldos",
+    "cell_ldos",
     "continuous_protocol",
+    "find_graphene",
+    "find_moire",
+    "holds_matrix",
     "image_set",
     "ldos_image",
+    "level",
     "load_dataset",
     "paper_protocol",
     "random_image_split",
     "read_ldos_files",
     "read_plan",
+    "read_scan_image",
     "read_stm",
+    "register",
+    "scan_image",
+    "tip_height",
     "write_dataset",
 ]
