@@ -80,7 +80,8 @@ def neighbour_pairs(crystal: Crystal, cutoff: float) -> NeighbourPairs:
     if not cutoff > 0:
         raise ValueError(f"the cut-off must be a positive length in Å, not {cutoff}")
     heights = np.linalg.norm(crystal.reciprocal, axis=1) / (2 * np.pi)
-    reach = np.ceil((cutoff + 1.0) * heights).astype(int) + 1
+    spread = np.ptp(crystal.positions[:, :2] @ np.linalg.inv(crystal.lattice), axis=0)  # in cells
+    reach = np.ceil((cutoff + 1e-3) * heights + spread).astype(int)
     cells = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1).reshape(
         -1, 2
     )
