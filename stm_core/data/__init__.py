@@ -2,17 +2,18 @@
 
 from .calibration import BraggLattice, find_graphene, find_moire, level
 from .images import ImageSet, image_set, ldos_image
-from .instruments import STMMap, read_stm
+from .instruments import PICTURES, STMMap, is_scan_file, read_stm
 from .plan import SweepPlan, read_plan
 from .progress import SweepStatus
 from .protocols import Split, continuous_protocol, paper_protocol, random_image_split
 from .registration import Registration, register
 from .sampling import as_ldos, cell_ldos, read_scan_image, scan_image, tip_height
-from .stm_files import LDOSTable, holds_matrix, read_ldos_files
+from .stm_files import LDOSTable, read_ldos_files
 from .store import load_dataset, write_dataset
 from .sweep import Sweep
 
 __all__ = [
+    "PICTURES",
     "BraggLattice",
     "ImageSet",
     "LDOSTable",
@@ -27,8 +28,8 @@ __all__ = [
     "continuous_protocol",
     "find_graphene",
     "find_moire",
-    "holds_matrix",
     "image_set",
+    "is_scan_file",
     "ldos_image",
     "level",
     "load_dataset",

@@ -244,7 +244,7 @@ def _described(
     return BraggLattice(reciprocal, amplitudes, float(abs(amplitudes).min() / noise), constant or float(own))
 
 
-def find_graphene(scan: STMMap, tolerance: float = 0.1) -> BraggLattice:
+def find_graphene(scan: STMMap, tolerance: float = 0.15) -> BraggLattice:
     """The atomic lattice of the layer under the tip, from its six Bragg peaks.
 
     Each peak is the maximum of the continuous Fourier transform under a Hann window; a 2×2 map is fitted
@@ -256,7 +256,7 @@ def find_graphene(scan: STMMap, tolerance: float = 0.1) -> BraggLattice:
     scan : STMMap
         Levelled.
     tolerance : float
-        How far the lengths of the peaks may lie from graphene's, relative.
+        How far the lattice's scale may be from graphene's, relative.
 
     Returns
     -------
@@ -265,7 +265,7 @@ def find_graphene(scan: STMMap, tolerance: float = 0.1) -> BraggLattice:
     Raises
     ------
     ValueError
-        If the pixels are too coarse for the atoms, or no six peaks stand out of the noise.
+        If the pixels are too coarse for the atoms, no peaks stand out of the noise, or their scale is off.
     """
     length = 4 * np.pi / (np.sqrt(3) * GRAPHENE_LATTICE)
     if length * (1 + tolerance) > np.pi / max(scan.pixel):
@@ -274,8 +274,14 @@ def find_graphene(scan: STMMap, tolerance: float = 0.1) -> BraggLattice:
             f"{np.pi / length / (1 + tolerance):.2f} Å or less resolve graphene's lattice."
         )
     spectrum = _Spectrum.of(scan)
-    ring = (length * (1 - tolerance), length * (1 + tolerance))
-    return _described(spectrum, *_fitted(scan, "graphene", spectrum, ring), GRAPHENE_LATTICE)
+    # A wider ring than wanted: of peaks that lie outside, satellites would be taken for them.
+    ring = (length * (1 - 2 * tolerance), length * (1 + 2 * tolerance))
+    found = _described(spectrum, *_fitted(scan, "graphene", spectrum, ring), GRAPHENE_LATTICE)
+    if abs(found.scale - 1) > tolerance:
+        raise ValueError(
+            f"{scan.source.name or 'the scan'} shows a lattice {found.scale:.2f} times as wide as graphene's."
+        )
+    return found
 
 
 def find_moire(scan: STMMap) -> BraggLattice:

@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from stm_core.data import formats
 from stm_core.data.formats import Recording
+from stm_core.data.stm_files import holds_matrix
 
+TEXTS = (".txt", ".dat", ".csv", ".asc")
 PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".npy")
 _READERS: dict[str, tuple[str, Callable[[Path], Recording]]] = {
     ".sxm": ("Nanonis scan", formats.read_sxm),
     ".3ds": ("Nanonis grid", formats.read_3ds),
     ".gwy": ("Gwyddion file", formats.read_gwy),
-    **dict.fromkeys((".txt", ".dat", ".csv", ".asc"), ("matrix of numbers", formats.read_text)),
+    **dict.fromkeys(TEXTS, ("matrix of numbers", formats.read_text)),
     **dict.fromkeys(PICTURES[:-1], ("picture", formats.read_picture)),
     ".npy": ("NumPy array", formats.read_array),
 }
@@ -162,6 +164,14 @@ def _checked_size(
             f"{path.name} is {recorded[0]:g} x {recorded[1]:g} Å; scans from {low:g} to {high:g} Å are read."
         )
     return recorded
+
+
+def is_scan_file(path: Path) -> bool:
+    """Whether `read_stm` knows the kind of a file; text counts if it holds a matrix, not an LDOS table."""
+    suffix = path.suffix.lower()
+    if suffix in TEXTS:
+        return holds_matrix(path)
+    return suffix in _READERS or suffix.endswith("_mtrx")
 
 
 def read_stm(

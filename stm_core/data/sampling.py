@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 _TALLEST = 20.0  # Å of topography: terraces and dirt, no layer of carbon
 _LEAST_DOUBT = 1e-6  # of the squared response to a uniform layer: no scan is better than this
 _CLEAR = 0.25  # half of what a sixfold pattern has
-_SAME_TWIST = np.deg2rad(0.1)
+_SAME_TWIST, _LIKE_TWIST = 0.03, 0.2  # relative: within a scanner's error; beyond what a model can read
 
 
 def as_ldos(scan: STMMap, work_function: float = 4.5) -> STMMap:
@@ -208,7 +208,8 @@ def read_scan_image(
     Raises
     ------
     ValueError
-        As `read_stm`, `as_ldos`, `register` and `scan_image`.
+        As `read_stm`, `as_ldos`, `register` and `scan_image`, and if the twist differs from the cell's by
+        more than a fifth.
     ImportError
         As `read_stm`.
     """
@@ -224,6 +225,11 @@ def read_scan_image(
     ldos = as_ldos(level(scan))
     found = register(ldos, cell, _topography(scan, width))
     _tell(ldos, found, cell)
+    if abs(found.twist / cell.angle - 1) > _LIKE_TWIST:
+        raise ValueError(
+            f"{scan.source.name} shows a twist of {np.rad2deg(found.twist):.2f}°, "
+            f"too far from the {np.rad2deg(cell.angle):.2f}° that the model knows."
+        )
     return scan_image(ldos, found, cell, size, style)
 
 
@@ -255,7 +261,7 @@ def _tell(scan: STMMap, found: Registration, cell: TwistedBilayer) -> None:
         np.rad2deg(found.twist),
         ", the other way round than the model's" if found.mirrored else "",
     )
-    if abs(found.twist - cell.angle) > _SAME_TWIST:
+    if abs(found.twist / cell.angle - 1) > _SAME_TWIST:
         logger.warning("%s: the model knows a twist of %.2f° only", name, np.rad2deg(cell.angle))
     if found.sixfold < _CLEAR:
         logger.warning("%s: the pattern has no sixfold centre, so its AA regions may be mistaken", name)

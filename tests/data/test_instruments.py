@@ -29,7 +29,7 @@ from tests.data.instrument_files import (
 )
 
 FLOAT32 = 1e-6  # relative
-MUTATIONS = 350  # of each kind of file
+MUTATIONS = 300  # of each kind of file
 
 
 @pytest.mark.parametrize("name", WRITERS)
