@@ -15,7 +15,7 @@ from typing import cast
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from stm_core import __version__
 
@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(error, 1)
     except ModuleNotFoundError as error:
         return _refuse(f"{options.command} needs {error.name}: pip install -c constraints.txt '.[book]'", 1)
+    except ImportError as error:
+        return _refuse(error, 1)
     except KeyboardInterrupt:
         return _refuse("stopped; what is finished is kept, and the same command goes on from there", 130)
     return 0
@@ -51,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_sweep(
         commands.add_parser("sweep", help="run a plan of Hartree-Fock samples, resuming where it stopped")
     )
-    _add_predict(commands.add_parser("predict", help="read U from LDOS tables or images"))
+    _add_predict(commands.add_parser("predict", help="read U from LDOS tables, scans or images"))
     return parser
 
 
@@ -113,13 +115,19 @@ def _add_predict(command: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="FILE",
-        help="LDOS table (x y ldos), .npy picture or .png grey levels",
+        help="LDOS table (x y ldos); scan (.sxm .3ds .Z_mtrx .gwy, a matrix in text); "
+        "picture of a transform (.npy .png .tif .jpg), or of a scan if --width is given",
     )
     command.add_argument(
         "--checkpoint",
         type=Path,
         metavar="PATH",
         help="trained network (default: the study's newest that reads linear pictures)",
+    )
+    command.add_argument("--channel", metavar="NAME", help="channel of a scan (default: dI/dV, else height)")
+    command.add_argument("--bias", type=float, metavar="V", help="bias of a grid (default: nearest to zero)")
+    command.add_argument(
+        "--width", type=float, metavar="Å", help="width of a scan, where the file does not say it"
     )
     command.set_defaults(run=_predict)
 
@@ -134,7 +142,7 @@ def _predict(options: argparse.Namespace) -> None:
     known = STUDY_MODELS.get(checkpoint.stem.rsplit("-", 1)[0])
     style = known.style if known else "linear"  # the study names its checkpoints after its networks
     for path in options.files:
-        U = predict(regressor, _image(path, size, style)[None])[0]
+        U = predict(regressor, _input(path, size, style, options)[None])[0]
         sys.stdout.write(f"{path}\tU = {U:.3f} eV\n")
 
 
@@ -151,14 +159,24 @@ def _newest_checkpoint(folder: Path) -> Path:
     return trained[-1]
 
 
-def _image(path: Path, size: int, style: str) -> NDArray[np.floating]:
-    """Picture of ``size`` pixels a side, as `image_set` makes them, from an LDOS table, an array or a PNG."""
-    from stm_core.data import ldos_image, read_ldos_files
+def _input(path: Path, size: int, style: str, options: argparse.Namespace) -> NDArray[np.floating]:
+    """Picture of ``size`` pixels a side, as `image_set` makes them, from a table, a scan or a picture."""
+    from stm_core.data import PICTURES, is_scan_file, ldos_image, read_ldos_files, read_scan_image
+    from stm_core.simulation import TwistedBilayer
+
+    if path.suffix.lower() in PICTURES and options.width is None:
+        return _picture(path, size)
+    if is_scan_file(path):
+        wishes = (options.channel, options.bias, options.width)
+        return read_scan_image(path, TwistedBilayer(), size, style, *wishes)
+    table = read_ldos_files([path], labelled=False)[0]
+    return ldos_image(table.xy, table.ldos, size, style)
+
+
+def _picture(path: Path, size: int) -> NDArray[np.floating]:
+    """A transform that was made elsewhere, averaged down to ``size`` pixels a side."""
     from stm_core.imaging import render
 
-    if path.suffix.lower() not in (".npy", ".png"):
-        table = read_ldos_files([path], labelled=False)[0]
-        return ldos_image(table.xy, table.ldos, size, style)
     image = _array(path) if path.suffix.lower() == ".npy" else _grey(path)
     if image.ndim != 2 or image.shape[0] != image.shape[1] or len(image) < size:
         raise ValueError(
@@ -182,7 +200,9 @@ def _grey(path: Path) -> NDArray[np.floating]:
     try:
         with Image.open(path) as picture:
             return np.asarray(picture.convert("L"), dtype=np.float64) / 255
-    except UnidentifiedImageError as error:
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # whatever a decoder meets in a damaged file
         raise ValueError(f"{path.name} is no picture that can be read") from error
 
 

@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from stm_core.__main__ import main
-from stm_core.data import ldos_image, load_dataset
+from stm_core.data import ldos_image, load_dataset, read_scan_image
+from stm_core.imaging import SurfaceLDOS
 from stm_core.learning import TrainingConfig, build_model, fit, predict
+from stm_core.simulation import TwistedBilayer
 
 SIZE = 16
 RNG = np.random.default_rng(0)
@@ -184,3 +186,67 @@ def test_sweep_computes_a_dataset_and_repeats_no_sample(capsys, tmp_path):
     assert main(arguments) == 0
     again = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path != dataset}
     assert {p: t for p, t in again.items() if p.is_file()} == {p: t for p, t in times.items() if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def scan() -> np.ndarray:
+    """LDOS at the tip over 160 × 160 Å of a bilayer that is bright in its AA regions."""
+    cell = TwistedBilayer()
+    first, second = cell.reciprocal
+    waves = sum(np.cos(cell.positions[:, :2] @ k) for k in (first, second, first + second))
+    return SurfaceLDOS.above(cell, 1 + 0.25 * waves, height=2.0).scan(250, 160 / 250, angle=0.3).values
+
+
+def scan_files(folder: Path, scan: np.ndarray) -> dict[Path, list[str]]:
+    """The scan as a matrix with and without its size, an array and a picture, each with what to say of it."""
+    rows = "\n".join(" ".join(f"{value:.6g}" for value in row) for row in scan[::-1])
+    (folder / "sized.txt").write_text(f"# Width: 16 nm\n# Height: 16 nm\n{rows}\n")
+    (folder / "plain.dat").write_text(rows)
+    np.save(folder / "scan.npy", scan)
+    Image.fromarray((scan[::-1] * 65535 / scan.max()).astype(np.uint16)).save(folder / "scan.tif")
+    told = {"sized.txt": []} | {name: ["--width", "160"] for name in ("plain.dat", "scan.npy", "scan.tif")}
+    return {folder / name: options for name, options in told.items()}
+
+
+def test_scans_are_levelled_registered_and_read(capsys, caplog, tmp_path, checkpoint, scan):
+    caplog.set_level("INFO", logger="stm_core")
+    for path, told in scan_files(tmp_path, scan).items():
+        caplog.clear()
+        assert main(["predict", str(path), "--checkpoint", str(checkpoint), *told]) == 0
+        # The levelled scan on the atoms of the cell is what a simulated sample gives.
+        found = read_scan_image(path, TwistedBilayer(), SIZE, width=160.0)
+        said = capsys.readouterr().out
+        assert said == f"{path}\tU = {predict(checkpoint, found[None])[0]:.3f} eV\n"
+        steps = caplog.text
+        assert "channel image, 250 x 250 pixels over 160 x 160 Å, levelled by a plane" in steps
+        assert "graphene's lattice at" in steps and "twist 3.48°" in steps and "moiré period 40" in steps
+
+
+@pytest.mark.parametrize(
+    "name, told, message",
+    [
+        ("plain.dat", [], "plain.dat does not say how wide the scan is"),
+        ("plain.dat", ["--width", "0"], "plain.dat is 0 x 0 Å"),
+        ("sized.txt", ["--channel", "current"], "sized.txt has no channel 'current'; it holds image"),
+        ("sized.txt", ["--bias", "0.1"], "sized.txt does not say its bias"),
+        ("sized.txt", ["--width", "1000"], "sized.txt shows a twist of 0.56°, too far from the 3.48°"),
+    ],
+)
+def test_a_scan_that_cannot_be_used_is_named(capsys, tmp_path, checkpoint, scan, name, told, message):
+    scan_files(tmp_path, scan)
+    said = refusal(capsys, "predict", tmp_path / name, "--checkpoint", checkpoint, *told)
+    assert message in said
+
+
+def test_a_scan_of_another_twist_is_warned_of(caplog, tmp_path, checkpoint, scan):
+    np.save(tmp_path / "scan.npy", scan)
+    told = ["--width", "190", "--checkpoint", str(checkpoint)]
+    assert main(["predict", str(tmp_path / "scan.npy"), *told]) == 0
+    assert "the atoms are not resolved" in caplog.text
+    assert "scan.npy: the model knows a twist of 3.48° only" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["a.sxm", "a.3ds", "a.gwy", "a--1_1.Z_mtrx", "a.tif", "a.jpg"])
+def test_a_damaged_instrument_file_is_named(capsys, tmp_path, checkpoint, name):
+    (tmp_path / name).write_bytes(b"GWYP\x00\x01 no such thing" * 9)
+    assert name in refusal(capsys, "predict", tmp_path / name, "--checkpoint", checkpoint)
