@@ -9,8 +9,9 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import yaml
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stm_core import __version__
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -98,6 +102,18 @@ def _study(options: argparse.Namespace) -> None:
 def _add_sweep(command: argparse.ArgumentParser) -> None:
     command.add_argument("plan", type=Path, help="YAML file that names the samples")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the samples")
+    command.add_argument(
+        "--status", action="store_true", help="say how far the sweep is, and compute nothing"
+    )
+    command.add_argument(
+        "--retry-failed", action="store_true", help="compute again what failed or did not converge"
+    )
+    command.add_argument("--device", default="cpu", help="where matrices are diagonalised: cpu or cuda")
+    where = command.add_mutually_exclusive_group()
+    where.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler of a cluster to work on")
+    where.add_argument(
+        "--workers", type=int, metavar="N", help="processes here (default: what cores and memory allow)"
+    )
     command.set_defaults(run=_sweep)
 
 
@@ -105,8 +121,22 @@ def _sweep(options: argparse.Namespace) -> None:
     from stm_core.data import Sweep, read_plan
 
     sweep = Sweep(read_plan(options.plan), options.out)
-    sweep.run()
+    if options.status:
+        status = sweep.status()
+        problems = [f"{task.name}: {reason}" for task, reason in status.problems.items()]
+        sys.stdout.write("\n".join([str(status), *problems]) + "\n")
+        return
+    with _cluster(options.scheduler) as client:
+        sweep.run(client, options.retry_failed, options.device, options.workers)
     sys.stdout.write(f"{sweep.gather()}\n")
+
+
+def _cluster(scheduler: str | None) -> AbstractContextManager[Client | None]:
+    if scheduler is None:
+        return nullcontext()
+    from distributed import Client
+
+    return Client(scheduler, timeout="10s")
 
 
 def _add_predict(command: argparse.ArgumentParser) -> None:

@@ -182,10 +182,44 @@ def test_sweep_computes_a_dataset_and_repeats_no_sample(capsys, tmp_path):
     assert main(arguments) == 0
     dataset = Path(capsys.readouterr().out.strip())
     assert load_dataset(dataset, converged_only=False)["U"].values.tolist() == [0.0, 2.0]
-    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path != dataset}
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.npz")}
+    assert len(times) == 2
     assert main(arguments) == 0
-    again = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path != dataset}
-    assert {p: t for p, t in again.items() if p.is_file()} == {p: t for p, t in times.items() if p.is_file()}
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.npz")} == times
+
+
+def test_sweep_tells_its_status_and_computes_nothing(capsys, tmp_path):
+    (tmp_path / "plan.yml").write_text(TINY_PLAN)
+    arguments = ["sweep", str(tmp_path / "plan.yml"), "--out", str(tmp_path / "out"), "--status"]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == "0 of 2 samples done, 0 running, 0 failed, 2 missing\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_sweep_lists_what_did_not_converge_and_retries_it_on_request(capsys, tmp_path):
+    (tmp_path / "plan.yml").write_text(TINY_PLAN + "max_iterations: 2\n")
+    arguments = ["sweep", str(tmp_path / "plan.yml"), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    capsys.readouterr()
+    assert main([*arguments, "--status"]) == 0
+    assert "U0.00000_filling+0.000_seed0: residual" in capsys.readouterr().out
+    (tmp_path / "plan.yml").write_text(TINY_PLAN)
+    assert main([*arguments, "--retry-failed"]) == 0
+    assert len(load_dataset(capsys.readouterr().out.strip()).U) == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--device", "abacus"), "no device 'abacus'"),
+        (("--workers", "0"), "at least one worker"),
+        (("--scheduler", "nowhere"), "nowhere"),
+    ],
+)
+def test_sweep_refuses_where_it_cannot_compute(capsys, tmp_path, option, message):
+    (tmp_path / "plan.yml").write_text(TINY_PLAN)
+    assert message in refusal(capsys, "sweep", tmp_path / "plan.yml", "--out", tmp_path / "out", *option)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture(scope="module")

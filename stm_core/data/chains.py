@@ -59,7 +59,9 @@ class Chain:
         return retry_failed or not failure_path(self.folder, task).exists()
 
     def _drop_states(self) -> None:
-        needed = {self.previous(task) for task in self.tasks if not self._converged.get(task)}
+        needed = {
+            self.previous(task) for task in self.tasks if task in self.left or not self._converged.get(task)
+        }
         for task in self.tasks:
             if task not in needed:
                 state_path(self.folder, task).unlink(missing_ok=True)

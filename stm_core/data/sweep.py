@@ -143,11 +143,11 @@ class Sweep:
             If samples are missing, there is none, or one is damaged.
         """
         tasks = [task for task in self.plan.tasks if sample_path(self.folder, task).exists()]
-        missing = 0 if missing_ok else len(self.missing)
-        if missing or not tasks:
-            raise ValueError(
-                f"{missing or 'all'} of {len(self.plan.tasks)} samples are missing; run the sweep first"
-            )
+        total, missing = len(self.plan.tasks), len(self.missing)
+        if missing and not missing_ok:
+            raise ValueError(f"{missing} of {total} samples are missing; run the sweep first")
+        if not tasks:
+            raise ValueError(f"none of the {total} samples has been computed; see the status of the sweep")
         samples = [read_sample(sample_path(self.folder, task)) for task in tasks]
         versions = sorted({str(sample["code_version"]) for sample in samples})
         attributes = {**self.plan.physics, "code_version": ", ".join(versions)}

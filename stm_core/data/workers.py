@@ -102,7 +102,7 @@ def workforce(client: "Client | None", workers: int) -> Iterator[Workforce]:
     if client is None and workers == 1:
         yield _ThisProcess()
         return
-    with nullcontext(client) if client is not None else _local_client(workers) as there:
+    with nullcontext(client) if client is not None else local_client(workers) as there:
         cluster = _Cluster(there)
         try:
             yield cluster
@@ -111,7 +111,8 @@ def workforce(client: "Client | None", workers: int) -> Iterator[Workforce]:
 
 
 @contextmanager
-def _local_client(workers: int) -> Iterator["Client"]:
+def local_client(workers: int) -> Iterator["Client"]:
+    """So many worker processes on this machine. They end with this process, even if it is killed."""
     from distributed import Client, LocalCluster
 
     with (
@@ -120,7 +121,7 @@ def _local_client(workers: int) -> Iterator["Client"]:
             n_workers=workers,
             threads_per_worker=1,
             memory_limit=0,  # their number has been chosen to fit
-            dashboard_address=None,
+            dashboard_address=":0",
             local_directory=scratch,
         ) as cluster,
         Client(cluster) as client,
