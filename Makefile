@@ -45,4 +45,5 @@ $(VENV)/.has-lab: $(VENV)/.python pyproject.toml constraints.txt
 
 $(VENV)/.has-test: $(VENV)/.python pyproject.toml constraints.txt
 	$(PIP_INSTALL) -e '.[book,lab,stm,test]'
+	$(PIP_INSTALL) --no-deps meanfi
 	touch $@
