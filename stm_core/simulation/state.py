@@ -1,20 +1,22 @@
 """The converged mean field: what the solver returns, saves and loads."""
 
-import os
-import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from .archive import read_archive, write_archive
+from .bloch import BlochMatrices, expand_levels, fill_density, site_sum
 from .coulomb import GateScreenedCoulomb
+from .fock import site_densities
 from .lattice import Crystal, TwistedBilayer
-from .observables import LAYERS, fermi, indirect_gap, local_density_of_states, order_parameters
+from .observables import LAYERS, fermi, indirect_gap, order_parameters, thermal_kernel
 from .starts import intralayer_bonds
+from .symmetry import SymmetryReduction
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,16 +31,24 @@ class HartreeFockState:
     nk : int
         k-points per direction.
     coulomb : GateScreenedCoulomb or None
+    reference, spin : str
+        Reference density of the exchange, treatment of spin.
     start : str
         Kind of start the solution grew from.
-    orbitals : (2, n_k, N, N) array
-        Columns are the Bloch states.
-    energies : (2, n_k, N) array
-        Levels in eV, ascending.
+    route : tuple of str
+        Stages of the iteration, the last of which ended it.
+    orbitals : BlochMatrices
+        Columns are the Bloch states, kept once for each star of the symmetry group.
+    levels : (n_kept, M) array
+        Levels of the kept matrices in eV, ascending; M = N, or 2N for spinors.
     chemical_potential, total_energy : float
         In eV; the energy is per cell.
+    entropy : float
+        Per cell, in Boltzmann constants.
     history : (iterations, 2) array
         Residual max|Δρ| and total energy (eV) of each iteration.
+    single_iterations : int
+        How many of them ran in single precision.
     converged : bool
     """
 
@@ -48,12 +58,17 @@ class HartreeFockState:
     nk: int
     temperature: float
     coulomb: GateScreenedCoulomb | None
+    reference: str
+    spin: str
     start: str
-    orbitals: NDArray
-    energies: NDArray[np.float64]
+    route: tuple[str, ...]
+    orbitals: BlochMatrices
+    levels: NDArray[np.float64]
     chemical_potential: float
     total_energy: float
+    entropy: float
     history: NDArray[np.float64]
+    single_iterations: int
     converged: bool
 
     @property
@@ -67,31 +82,80 @@ class HartreeFockState:
         return len(self.history)
 
     @property
+    def degeneracy(self) -> float:
+        """Electrons that one orbital holds: 2 in a spin-restricted state."""
+        return 2.0 if self.spin == "restricted" else 1.0
+
+    @property
+    def energies(self) -> NDArray[np.float64]:
+        """Levels at every spin and k, (n_spin, n_k, M) in eV; n_spin is 2 for collinear states."""
+        return expand_levels(self.orbitals.reduction, self.levels)
+
+    @property
+    def free_energy(self) -> float:
+        """Total energy minus temperature times entropy, in eV per cell."""
+        return self.total_energy - self.temperature * self.entropy
+
+    @property
     def occupations(self) -> NDArray[np.float64]:
-        """Fermi occupation of every level, (2, n_k, N)."""
+        """Fermi occupation of every level, (n_spin, n_k, M)."""
         return fermi(self.energies - self.chemical_potential, self.temperature)
+
+    @property
+    def symmetry(self) -> tuple[str, ...]:
+        """Operations that the state keeps exactly, by name."""
+        return self.orbitals.reduction.names
+
+    def orbitals_at(self, spin: int, k: int) -> NDArray:
+        """Bloch states at one spin and k index as columns, (M, M); spinors have their up half first."""
+        return self.orbitals.unfold(spin, k, columns=False).numpy()
+
+    def density_matrix(
+        self, reduction: SymmetryReduction | None = None, device: torch.device | str = "cpu"
+    ) -> BlochMatrices:
+        """Density matrix ρ_ij(k) = Σ_n f ψ_i ψ_j*, kept for another symmetry group if one is given."""
+        occupation = fermi(self.levels - self.chemical_potential, self.temperature)
+        filled = int(np.nonzero(occupation.max(axis=0) > 1e-17)[0].max()) + 1
+        density = self.orbitals.map(torch.empty_like)
+        for b in range(len(density)):
+            columns = self.orbitals[b][:, :filled]
+            weight = torch.from_numpy(occupation[b, :filled]).to(columns.real.dtype)
+            fill_density(columns, weight, out=density[b])
+        if reduction is not None and reduction.names != self.orbitals.reduction.names:
+            cpu, whole = torch.device("cpu"), density
+            density = BlochMatrices.build(reduction, lambda s, k: whole.unfold(s, k).numpy(), cpu)
+        return density.map(lambda stack: stack.to(device))
 
     @cached_property
     def density(self) -> NDArray[np.float64]:
         """Electrons per atom and spin, (2, N)."""
-        weights = np.abs(self.orbitals) ** 2
-        return np.einsum("skin,skn->si", weights, self.occupations, optimize=True) / self.nk**2
+        return np.stack(site_densities(self.density_matrix())[:2])
+
+    @cached_property
+    def spin_density(self) -> NDArray[np.float64]:
+        """Spin vector of every atom in units of ħ/2, (N, 3)."""
+        up, down, flip = site_densities(self.density_matrix())
+        # ρ_ij = ⟨c†_j c_i⟩, so that the up-down element is ⟨s_x⟩ - i⟨s_y⟩ over two.
+        return np.column_stack([2 * flip.real, -2 * flip.imag, up - down])
 
     @property
     def gap(self) -> float:
         """Indirect gap in eV, 0 for a metal."""
-        return indirect_gap(self.energies, self.crystal.n_atoms + self.filling)
+        electrons = self.crystal.n_atoms + self.filling
+        return indirect_gap(self.energies, electrons / self.degeneracy)
 
     def bond_order(self) -> NDArray[np.complex128]:
         """⟨c†_B c_A⟩ summed over spins on every nearest-neighbour bond inside the layers, (n_bonds,)."""
-        bonds = intralayer_bonds(self.crystal)
+        bonds, n = intralayer_bonds(self.crystal), self.crystal.n_atoms
         result: NDArray[np.complex128] = np.zeros(len(bonds.source), dtype=complex)
         for index, k in enumerate(self.crystal.k_grid(self.nk)):
             phase = np.exp(-1j * bonds.cell @ self.crystal.lattice @ k)
-            for orbitals, occupation in zip(self.orbitals[:, index], self.occupations[:, index], strict=True):
-                pairs = (orbitals[bonds.source] * occupation) * orbitals[bonds.target].conj()
-                result += phase * pairs.sum(axis=1)
-        return np.asarray(result / self.nk**2, dtype=complex)
+            for spin, occupation in enumerate(self.occupations[:, index]):
+                orbitals = self.orbitals_at(spin, index).reshape(-1, n, occupation.size)
+                for part in orbitals:
+                    pairs = (part[bonds.source] * occupation) * part[bonds.target].conj()
+                    result += phase * pairs.sum(axis=1)
+        return np.asarray(self.degeneracy * result / self.nk**2, dtype=complex)
 
     def order_parameters(self) -> dict[str, float]:
         """Numbers that tell broken-symmetry states apart; see ``observables.order_parameters``."""
@@ -130,35 +194,28 @@ class HartreeFockState:
         if not broadening > 0:
             raise ValueError(f"the broadening must be positive (eV), not {broadening}")
         bias = np.atleast_1d(np.asarray(bias, dtype=float))
-        levels = self.energies - self.chemical_potential
+        levels = self.levels - self.chemical_potential
         # Levels 40 widths outside the window weigh less than 1e-16.
         near = (levels > bias.min() - 40 * broadening) & (levels < bias.max() + 40 * broadening)
-        columns = np.nonzero(near.any(axis=(0, 1)))[0]
+        columns = np.nonzero(near.any(axis=0))[0]
         if columns.size == 0:
-            columns = np.arange(levels.shape[2])
+            columns = np.arange(levels.shape[1])
         span = slice(columns[0], columns[-1] + 1)
+        kept = np.stack(
+            [
+                thermal_kernel(bias[:, None] - levels[b, span], broadening)
+                @ (self.orbitals[b][:, span].abs() ** 2).numpy().T
+                for b in range(len(levels))
+            ]
+        )
+        whole = site_sum(self.orbitals.reduction, kept)
+        by_atom = whole.reshape(-1, len(bias), self.orbitals.reduction.components, self.crystal.n_atoms)
         atoms = np.isin(self.crystal.layer, LAYERS[layer])
-        weights = np.abs(self.orbitals[:, :, atoms, span]) ** 2
-        return local_density_of_states(weights, levels[:, :, span], bias, broadening)
+        return np.asarray(self.degeneracy * by_atom.sum(axis=(0, 2))[:, atoms], dtype=float)
 
     def save(self, path: str | Path) -> None:
         """Write the state to an ``.npz`` file, beside first and then renamed."""
-        path = Path(path)
-        crystal = self.crystal
-        if isinstance(crystal, TwistedBilayer):
-            geometry = {"twist": np.array([crystal.i, crystal.spacing])}
-        else:
-            geometry = {
-                name: getattr(crystal, name) for name in ("positions", "lattice", "layer", "sublattice")
-            }
-        coulomb = {} if self.coulomb is None else {"coulomb": np.array(list(asdict(self.coulomb).values()))}
-        scalars = {name: np.array(getattr(self, name)) for name in _SCALARS}
-        arrays = {name: getattr(self, name) for name in ("orbitals", "energies", "history")}
-        stored: dict[str, Any] = {**geometry, **coulomb, **scalars, **arrays}
-        beside = path.with_name(path.name + ".part")
-        with open(beside, "wb") as stream:
-            np.savez(stream, allow_pickle=False, **stored)
-        os.replace(beside, path)
+        write_archive(path, self)
 
     @classmethod
     def load(cls, path: str | Path) -> "HartreeFockState":
@@ -171,23 +228,4 @@ class HartreeFockState:
         ValueError
             If the file is truncated or not a saved state.
         """
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                data = dict(stored)
-            if "twist" in data:
-                crystal: Crystal = TwistedBilayer(int(data["twist"][0]), float(data["twist"][1]))
-            else:
-                crystal = Crystal(data["positions"], data["lattice"], data["layer"], data["sublattice"])
-            coulomb = GateScreenedCoulomb(*map(float, data["coulomb"])) if "coulomb" in data else None
-            scalars = {name: data[name].item() for name in _SCALARS}
-            arrays = {name: data[name] for name in ("orbitals", "energies", "history")}
-        except (zipfile.BadZipFile, KeyError, EOFError, OSError, ValueError) as error:
-            if isinstance(error, FileNotFoundError):
-                raise
-            raise ValueError(
-                f"{path} is not a complete Hartree-Fock state written by HartreeFockState.save"
-            ) from error
-        return cls(crystal=crystal, coulomb=coulomb, **scalars, **arrays)
-
-
-_SCALARS = ("U", "filling", "nk", "temperature", "start", "chemical_potential", "total_energy", "converged")
+        return cls(**read_archive(path))

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-import torch
 
 from stm_core.simulation import COULOMB_CONSTANT, HartreeFock, TightBinding, honeycomb
 from stm_core.simulation.lattice import fractions
@@ -98,9 +97,8 @@ def dirac_velocity(model, coulomb, nk):
     problem = HartreeFock(model, 0.0, coulomb, nk=nk, temperature=1e-4, reference="none")
     # Seed 1 starts from a sublattice charge, which decays.
     state = problem.solve(seed=1, tolerance=1e-9, progress=False)
-    occupied = torch.from_numpy(state.orbitals)
-    density = problem.density_matrix(torch.from_numpy(state.energies), occupied, state.chemical_potential)
-    fock = problem.mean_field(density)[0][0, :, 0, 1].cpu().numpy()
+    fock, _ = problem.mean_field(state.density_matrix())
+    fock = np.array([fock.unfold(0, k)[0, 1].item() for k in range(nk * nk)])
     cells = fractions(nk)
     local = np.exp(-2j * np.pi * cells @ cells.T / nk) @ fock / nk**2
     wrapped = (cells + nk // 2) % nk - nk // 2

@@ -107,33 +107,61 @@ def test_bond_order_equals_the_density_matrix(state):
     model = TightBinding(crystal, cutoff=1.6, hopping=lambda d: np.where(np.abs(d[:, 2]) < 1e-9, -1.0, 0.0))
     for index, k in enumerate(crystal.k_grid(2)):
         h = model.hamiltonian(k)
-        for orbitals, filled in zip(state.orbitals[:, index], state.occupations[:, index], strict=True):
+        for spin, filled in enumerate(state.occupations[:, index]):
+            orbitals = state.orbitals_at(spin, index)
             kinetic += np.einsum("in,ij,jn,n->", orbitals.conj(), h, orbitals, filled).real / 4
     assert len(bonds.source) == 42
     assert -2 * state.bond_order().real.sum() == pytest.approx(kinetic, rel=1e-10)
 
 
 def test_starts_break_what_they_say():
-    cell = TwistedBilayer(2, 3.0)
+    cell, k = TwistedBilayer(2, 3.0), np.array([0.1, 0.03])
     for seed, kind in enumerate(STARTS):
-        name, field = starting_field(cell, seed)
-        assert name == kind
-        np.testing.assert_allclose(field, field.conj().transpose(0, 2, 1))
-        again = starting_field(cell, seed)[1]
-        np.testing.assert_array_equal(field, again)
-        assert np.any(field.imag) == (kind == "valley")
-    assert not np.array_equal(starting_field(cell, 0)[1], starting_field(cell, 4)[1])
+        field = starting_field(cell, seed)
+        assert field.kind == kind
+        matrix = field.matrix(0, cell, k).toarray()
+        assert np.abs(matrix).max() > 1e-3
+        np.testing.assert_allclose(matrix, matrix.conj().T)
+        np.testing.assert_array_equal(matrix, starting_field(cell, seed).matrix(0, cell, k).toarray())
+        # Only currents break time reversal.
+        mirror = field.matrix(0, cell, -k).toarray().conj()
+        assert np.allclose(matrix, mirror) == (kind not in ("kramers", "valley"))
+        spinor = field.spinor_matrix(cell, k).toarray()
+        np.testing.assert_allclose(spinor, spinor.conj().T)
+        dressed = starting_field(cell, seed + len(STARTS))
+        assert dressed.kind == kind
+        assert len(np.unique(dressed.sites)) == 2 * cell.n_atoms
+        assert len(np.unique(field.sites)) <= 2 or kind == "random"
+
+
+def test_the_valley_start_tells_the_valleys_of_graphene_apart():
+    """Its expectation values at K and K' are 1 and -1 on both sublattices."""
+    cell = TwistedBilayer(5, 10.0)  # so far apart that the layers do not know of each other
+    bonds = starting_field(cell, STARTS.index("valley"))
+    scale = 3 * np.sqrt(3) * np.abs(bonds.amplitudes).max()
+    model = TightBinding(cell, cutoff=1.6, hopping=lambda d: np.full(len(d), -2.7))
+    for name, expected in (("K", 1), ("K'", -1)):
+        k = cell.high_symmetry[name]
+        energies, states = np.linalg.eigh(model.hamiltonian(k))
+        dirac = states[:, np.abs(energies) < 1e-6]
+        valley = np.linalg.eigvalsh(dirac.conj().T @ bonds.matrix(0, cell, k).toarray() @ dirac) / scale
+        assert dirac.shape[1] == 4
+        # Each layer has one of its valleys folded here, and the two layers opposite ones.
+        np.testing.assert_allclose(np.abs(valley), 1, atol=1e-6)
+        assert valley.sum() == pytest.approx(0, abs=1e-6), expected
 
 
 def test_save_and_load_round_trip(state, tmp_path):
     path = tmp_path / "state.npz"
     state.save(path)
     loaded = HartreeFockState.load(path)
-    for name in ("orbitals", "energies", "history"):
+    for name in ("levels", "energies", "history"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(state, name))
-    assert loaded.coulomb == state.coulomb
-    assert (loaded.U, loaded.start, loaded.gap) == (state.U, state.start, state.gap)
-    np.testing.assert_array_equal(loaded.ldos(), state.ldos())
+    np.testing.assert_allclose(loaded.density, state.density, rtol=1e-14)
+    for name in ("U", "start", "gap", "coulomb", "route", "symmetry", "spin", "free_energy"):
+        assert getattr(loaded, name) == getattr(state, name)
+    np.testing.assert_allclose(loaded.ldos(), state.ldos(), rtol=1e-13)
+    np.testing.assert_array_equal(loaded.orbitals_at(1, 3), state.orbitals_at(1, 3))
     assert [p.name for p in tmp_path.iterdir()] == ["state.npz"]
 
 
