@@ -95,7 +95,8 @@ def pyscf_energy(model, U, coulomb, density):
 @pytest.mark.parametrize("cluster", CLUSTERS)
 def test_energy_equals_pyscf(cluster, interaction, charged):
     (model, charge), (U, coulomb) = CLUSTERS[cluster], INTERACTIONS[interaction]
-    problem = HartreeFock(model, U, coulomb, filling=charge * charged, temperature=TEMPERATURE, reference="none")
+    filling = charge if charged else 0
+    problem = HartreeFock(model, U, coulomb, filling=filling, temperature=TEMPERATURE, reference="none")
     state = problem.solve(seed=0, tolerance=1e-10, progress=False)
     assert state.converged
     assert state.gap > 100 * TEMPERATURE  # so that the occupations are those of zero temperature

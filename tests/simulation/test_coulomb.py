@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import erf, erfc
 
 from stm_core.simulation import COULOMB_CONSTANT, Crystal, GateScreenedCoulomb, TwistedBilayer
 from stm_core.simulation.ewald import screening
@@ -40,6 +41,16 @@ def test_bare_limit_and_screened_tail():
     assert decay == pytest.approx(np.pi / 100.0, rel=1e-2)
 
 
+@st.composite
+def crystals(draw):
+    """A few atoms anywhere in a random cell, none on top of another."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n, angle = draw(st.integers(2, 5)), rng.uniform(0.8, 2.3)
+    lattice = rng.uniform(3.0, 9.0, 2)[:, None] * [[1.0, 0.0], [np.cos(angle), np.sin(angle)]]
+    positions = np.column_stack([rng.uniform(size=(n, 2)) @ lattice, np.arange(n) + rng.uniform(size=n) / 2])
+    return Crystal(positions, lattice, np.zeros(n, dtype=int), np.arange(n) % 2)
+
+
 def brute_force(crystal, coulomb, cells):
     shifts = np.stack(np.meshgrid(np.arange(-cells, cells + 1), np.arange(-cells, cells + 1)), axis=-1)
     shifts = np.column_stack([shifts.reshape(-1, 2) @ crystal.lattice, np.zeros((2 * cells + 1) ** 2)])
@@ -59,12 +70,78 @@ def test_lattice_sum_against_brute_force():
     np.testing.assert_allclose(summed, brute_force(crystal, coulomb, 30), atol=SUM_TOLERANCE)
 
 
-def test_lattice_sum_reaches_its_tolerance():
-    crystal = TwistedBilayer(1, 3.0)
-    exact = GateScreenedCoulomb(gate_distance=20.0, tolerance=1e-12).hartree(crystal)
-    for tolerance in (1e-3, 1e-5, 1e-7):
-        summed = GateScreenedCoulomb(gate_distance=20.0, tolerance=tolerance).hartree(crystal)
-        assert np.abs(summed - exact).max() < tolerance
+@settings(max_examples=25, deadline=None)
+@given(crystals(), st.floats(2.0, 200.0), st.sampled_from([1e-3, 1e-5, 1e-7]))
+def test_lattice_sum_reaches_its_tolerance(crystal, gate_distance, tolerance):
+    exact = GateScreenedCoulomb(gate_distance=gate_distance, tolerance=1e-12).hartree(crystal)
+    summed = GateScreenedCoulomb(gate_distance=gate_distance, tolerance=tolerance).hartree(crystal)
+    assert np.abs(summed - exact).max() < tolerance
+
+
+@settings(max_examples=25, deadline=None)
+@given(crystals(), st.integers(0, 2**32 - 1))
+def test_sums_do_not_depend_on_the_cell(crystal, seed):
+    """Other vectors of the same lattice, and atoms in other cells."""
+    rng = np.random.default_rng(seed)
+    shear = rng.choice([[[1, 1], [0, 1]], [[2, 1], [1, 1]], [[1, 0], [-3, 1]], [[0, 1], [1, 0]]])
+    moves = rng.integers(-3, 4, size=(crystal.n_atoms, 2)) @ crystal.lattice
+    moved = crystal.positions + np.pad(moves, ((0, 0), (0, 1)))
+    other = Crystal(moved, shear @ crystal.lattice, crystal.layer, crystal.sublattice)
+    coulomb = GateScreenedCoulomb(gate_distance=15.0, tolerance=1e-10)
+    np.testing.assert_allclose(coulomb.hartree(other), coulomb.hartree(crystal), atol=SUM_TOLERANCE)
+
+
+def ewald_energy(crystal, charges):
+    """Energy per cell of a neutral arrangement of unit charges with period in two dimensions, in eV.
+
+    Parry's sum (Surf. Sci. 49, 433 (1975)), with the bare Coulomb interaction and its own splitting.
+    """
+    splitting = 2.5 / np.sqrt(crystal.area)
+    apart = crystal.positions[:, None] - crystal.positions[None]
+    pairs = np.outer(charges, charges)
+    cells = np.stack(np.meshgrid(*2 * [np.arange(-8, 9)]), axis=-1).reshape(-1, 2)
+    near = 0.0
+    for shift in cells @ crystal.lattice:
+        r = np.linalg.norm(apart + np.append(shift, 0.0), axis=-1)
+        other = r > 1e-9
+        near += (pairs[other] * erfc(splitting * r[other]) / r[other]).sum()
+    z = apart[..., 2]
+    far = (
+        -2
+        * np.sqrt(np.pi)
+        * (np.exp(-((splitting * z) ** 2)) / splitting + np.sqrt(np.pi) * z * erf(splitting * z))
+    )
+    for wave in cells[np.any(cells != 0, axis=1)] @ crystal.reciprocal:
+        q = np.linalg.norm(wave)
+        decay = sum(
+            np.exp(sign * q * z) * erfc(q / (2 * splitting) + sign * splitting * z) for sign in (1, -1)
+        )
+        far = far + np.pi / q * np.cos(apart[..., :2] @ wave) * decay
+    itself = 2 * splitting / np.sqrt(np.pi) * (charges**2).sum()
+    return COULOMB_CONSTANT / 2 * (near + (pairs * far).sum() / crystal.area - itself)
+
+
+@settings(max_examples=20, deadline=None)
+@given(crystals(), st.integers(0, 2**32 - 1))
+def test_distant_gates_leave_the_bare_ewald_sum(crystal, seed):
+    """What the gates add to a neutral cell falls like the inverse of their distance."""
+    charges = np.random.default_rng(seed).normal(size=crystal.n_atoms)
+    charges -= charges.mean()
+    near, far = (
+        charges @ GateScreenedCoulomb(1.0, distance, tolerance=1e-10).hartree(crystal) @ charges / 2
+        for distance in (1e3, 1e4)
+    )
+    assert (10 * far - near) / 9 == pytest.approx(ewald_energy(crystal, charges), abs=1e-6)
+
+
+def test_ewald_reference_gives_the_square_madelung_constant():
+    """Alternating charges on a square lattice: M = 1.6155426267128247 (Borwein et al. 1985)."""
+    positions = np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+    checkerboard = Crystal(
+        positions, np.array([[1.0, 1.0], [1.0, -1.0]]), np.zeros(2, dtype=int), np.array([0, 1])
+    )
+    energy = ewald_energy(checkerboard, np.array([1.0, -1.0]))
+    assert energy / COULOMB_CONSTANT == pytest.approx(-1.6155426267128247, abs=1e-12)
 
 
 def test_exchange_takes_the_nearest_image():
