@@ -56,16 +56,10 @@ def level(scan: STMMap, kind: str = "plane") -> STMMap:
         values = values - medians + medians.mean()
     elif kind == "plane":
         # About the middle x, y and a constant are orthogonal, so each slope is a quotient of sums.
-        x, y = axes(scan)
+        x, y = scan.axes
         values = values - (values @ x).sum() / (len(y) * (x @ x)) * x
         values = values - ((y @ values).sum() / (len(x) * (y @ y)) * y)[:, None]
     return replace(scan, values=values)
-
-
-def axes(scan: STMMap) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Places of the columns, (nx,), and rows, (ny,), in Å from the middle of the scan."""
-    (ny, nx), (dx, dy) = scan.values.shape, scan.pixel
-    return (np.arange(nx) - (nx - 1) / 2) * dx, (np.arange(ny) - (ny - 1) / 2) * dy
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +139,7 @@ class _Spectrum:
     def of(cls, scan: STMMap) -> "_Spectrum":
         rows, columns = (np.hanning(n + 2)[1:-1] for n in scan.values.shape)
         window = np.outer(rows / rows.sum(), columns / columns.sum())
-        return cls(window * (scan.values - (window * scan.values).sum()), *axes(scan))
+        return cls(window * (scan.values - (window * scan.values).sum()), *scan.axes)
 
     def at(self, k: NDArray) -> complex:
         """Σ w v exp(−ik·r) at one k, (2,) in 1/Å."""

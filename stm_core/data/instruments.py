@@ -76,6 +76,12 @@ class STMMap:
         ny, nx = self.values.shape
         return self.size[0] / nx, self.size[1] / ny
 
+    @property
+    def axes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Places of the columns, (nx,), and rows, (ny,), in Å from the middle of the scan."""
+        (ny, nx), (dx, dy) = self.values.shape, self.pixel
+        return (np.arange(nx) - (nx - 1) / 2) * dx, (np.arange(ny) - (ny - 1) / 2) * dy
+
 
 def _recording(path: Path) -> Recording:
     kind, reader = _READERS.get(path.suffix.lower(), ("", None))

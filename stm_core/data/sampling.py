@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from stm_core.data.calibration import BraggLattice, axes, level
+from stm_core.data.calibration import BraggLattice, level
 from stm_core.data.images import ldos_image
 from stm_core.data.instruments import STMMap, read_stm
 from stm_core.data.registration import Registration, register
@@ -132,7 +132,7 @@ def cell_ldos(scan: STMMap, registration: Registration, cell: TwistedBilayer) ->
     ValueError
         If an atom of the cell lies in no moiré cell of the scan, or the scan's mean is zero.
     """
-    (x, y), (dx, dy) = axes(scan), scan.pixel
+    (x, y), (dx, dy) = scan.axes, scan.pixel
     if not scan.values.mean():
         raise ValueError(f"{scan.source.name or 'the scan'} has a mean of zero, so it is no LDOS.")
     xy = cell.positions[layer_mask(cell.layer, "top"), :2] @ registration.affine.T

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from gwyfile.objects import GwyContainer, GwyDataField
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from stm_core.data import ldos_image
 from stm_core.data.calibration import find_graphene, level
 from stm_core.data.instruments import STMMap
 from stm_core.data.registration import register
-from stm_core.data.sampling import as_ldos, cell_ldos, scan_image, tip_height
+from stm_core.data.sampling import as_ldos, cell_ldos, read_scan_image, scan_image, tip_height
 from stm_core.imaging import SurfaceLDOS, decay_constant, form_factor, layer_mask
 from stm_core.simulation import GRAPHENE_LATTICE, TwistedBilayer
 
@@ -114,16 +115,37 @@ def test_a_topography_becomes_the_ldos_it_followed():
         as_ldos(STMMap(np.linspace(0, 1e-7, 100).reshape(10, 10), (9.0, 9.0), unit="m"))
 
 
+def bright_beside(side):
+    """LDOS of a state that is bright in the AB (side 1) or the BA regions (side -1)."""
+    centre = side * CELL.lattice.sum(axis=0) / 3
+    first, second = CELL.reciprocal
+    return 1 + 0.2 * sum(np.cos((TOP - centre) @ k) for k in (first, second, first + second))
+
+
+def likeness_beside(picture):
+    """To the picture of that state; half a turn about an AA region takes AB to BA, and no scan tells it."""
+    return max(likeness(picture, ldos_image(TOP / GRAPHENE_LATTICE, bright_beside(side))) for side in (1, -1))
+
+
 def test_a_topography_tells_which_regions_are_aa():
     """A state that is brightest in the AB regions is read a third of a cell off without it."""
-    shift = np.array([1, 2]) @ CELL.lattice / 3
-    first, second = CELL.reciprocal
-    away = 1 + 0.2 * sum(np.cos((TOP - shift) @ k) for k in (first, second, first + second))
-    truth = ldos_image(TOP / GRAPHENE_LATTICE, away)
-    topography, scan = (level(scan_of(turned(0.4), ldos=ldos)) for ldos in (LDOS, away))
-    helped = scan_image(scan, register(scan, CELL, topography), CELL)
-    assert likeness(helped, truth) > 0.999
-    assert likeness(scan_image(scan, register(scan, CELL), CELL), truth) < 0.99
+    topography, scan = (level(scan_of(turned(0.4), ldos=ldos)) for ldos in (LDOS, bright_beside(1)))
+    assert likeness_beside(scan_image(scan, register(scan, CELL, topography), CELL)) > 0.999
+    assert likeness_beside(scan_image(scan, register(scan, CELL), CELL)) < 0.99
+
+
+def test_a_file_is_read_with_the_help_of_its_own_topography(tmp_path):
+    height = 1e-10 * np.log(scan_of(turned(0.4)).values) / (2 * decay_constant())  # in m
+    current = 1e-12 * scan_of(turned(0.4), ldos=bright_beside(1)).values
+    container = GwyContainer()
+    for number, (title, values, unit) in enumerate([("Topography", height, "m"), ("LIX 1", current, "A")]):
+        side = SIZE * 1e-10
+        container[f"/{number}/data/title"] = title
+        container[f"/{number}/data"] = GwyDataField(values[::-1], xreal=side, yreal=side, si_unit_z=unit)
+    container.tofile(str(tmp_path / "map.gwy"))
+    assert likeness_beside(read_scan_image(tmp_path / "map.gwy", CELL)) > 0.999
+    # Alone the topography gives the picture of the state that it followed.
+    assert likeness(read_scan_image(tmp_path / "map.gwy", CELL, channel="topo")) > 0.99
 
 
 def test_a_pattern_without_a_sixfold_centre_says_so():
