@@ -22,6 +22,7 @@ from .sparse import RealBloch, levels_around
 log = logging.getLogger(__name__)
 
 _STEP = 2.5  # window half-widths per width of the smooth step: all but erfc(2.5)/2 of it is inside
+_GAP = 60.0  # temperatures across a gap in which the electron number no longer fixes μ
 _TAIL = 40.0  # temperatures beyond which a Fermi function is 0 or 1
 
 
@@ -68,6 +69,13 @@ class WindowLevels:
 
         if lowest >= highest or excess(lowest) > 0 or excess(highest) < 0:
             raise ValueError("the window around the Fermi level is too narrow for the temperature or filling")
+        order = np.argsort(self.energies)
+        full = np.flatnonzero(np.abs(np.cumsum(self.share[order]) + self.below - electrons / 2) < 1e-9)
+        if (
+            len(full)
+            and np.diff(edges := self.energies[order[full[0] : full[0] + 2]])[0] > _GAP * temperature
+        ):
+            return float(edges.mean())  # so deep in a gap, rounding would decide
         return float(brentq(excess, lowest, highest, xtol=1e-14, rtol=1e-14))
 
     def ldos(self, bias: ArrayLike, broadening: float, chemical_potential: float) -> NDArray[np.float64]:
@@ -193,6 +201,8 @@ class LargeCell:
         for operation in self.orbits.permutations:
             if abs(self._gamma[operation][:, operation] - self._gamma).max() > 1e-9:
                 raise ValueError("the hopping must keep the point group D6 of the cell")
+        if model.layer_potential:
+            raise ValueError("a large cell takes no layer potential: it breaks the point group D6")
         self._hartree = self._orbit_hartree()
 
     def solve(

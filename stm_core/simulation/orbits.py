@@ -163,7 +163,9 @@ class Orbits:
             Points of the grid that each stands for; sums to nk².
         """
         grid = self.crystal.k_grid(nk)
-        operations = [rotation(n * np.pi / 3)[:2, :2] @ np.diag([1.0, s]) for n in _TURNS for s in (1.0, -1.0)]
+        operations = [
+            rotation(n * np.pi / 3)[:2, :2] @ np.diag([1.0, s]) for n in _TURNS for s in (1.0, -1.0)
+        ]
         images = np.stack([grid @ operation.T for operation in operations])
         steps = np.rint(images @ self.crystal.lattice.T * nk / (2 * np.pi)).astype(np.int64) % nk
         chosen, multiplicity = np.unique((steps @ [nk, 1]).min(axis=0), return_counts=True)

@@ -109,6 +109,8 @@ def levels_around(
 
     Raises
     ------
+    ValueError
+        If the window holds every level.
     ArithmeticError
         If the pivots left the diagonal, so that they no longer count levels.
     """
@@ -125,9 +127,10 @@ def levels_around(
     inverse = LinearOperator(h.shape, matvec=factors.solve, dtype=float)
     start = np.random.default_rng(0).normal(size=n)
     while True:
-        count = min(guess, n - 1)
-        energies, states = eigsh(h, k=count, sigma=centre, OPinv=inverse, v0=start)
-        if count == n - 1 or np.abs(energies - centre).max() > half_width:
+        if guess >= n:
+            raise ValueError(f"the window of ±{half_width:g} eV must leave some of the {n} levels outside")
+        energies, states = eigsh(h, k=guess, sigma=centre, OPinv=inverse, v0=start)
+        if np.abs(energies - centre).max() > half_width:
             break
         guess = int(1.3 * guess) + 1
     ascending = np.argsort(energies)
