@@ -57,8 +57,8 @@ def bilayer_flake(radius):
     return TightBinding(isolated(*(np.concatenate(part) for part in zip(*parts, strict=True))))
 
 
-# Electrons added to the charged clusters: four close benzene's degenerate shell.
-CLUSTERS = {"benzene": (flake(1), 4), "coronene": (flake(2), 2), "bilayer": (bilayer_flake(3.0), 2)}
+# Electrons added to the charged clusters: four close the degenerate shells of the flakes.
+CLUSTERS = {"benzene": (flake(1), 4), "coronene": (flake(2), 4), "bilayer": (bilayer_flake(3.0), 2)}
 
 
 def density_matrix(state):
