@@ -4,6 +4,9 @@ from .coulomb import COULOMB_CONSTANT, GateScreenedCoulomb
 from .hartree_fock import HartreeFock, Iteration
 from .hopping import SlaterKoster, TightBinding, flat_band_spacing, flat_band_width
 from .lattice import BOND_LENGTH, GRAPHENE_LATTICE, Crystal, TwistedBilayer, honeycomb
+from .observables import moire_magnetisation
+from .order import FlatBands, identify
+from .spectra import density_of_states, mean_field_bands
 from .state import HartreeFockState
 
 __all__ = [
@@ -11,6 +14,7 @@ __all__ = [
     "COULOMB_CONSTANT",
     "GRAPHENE_LATTICE",
     "Crystal",
+    "FlatBands",
     "GateScreenedCoulomb",
     "HartreeFock",
     "HartreeFockState",
@@ -18,7 +22,11 @@ __all__ = [
     "SlaterKoster",
     "TightBinding",
     "TwistedBilayer",
+    "density_of_states",
     "flat_band_spacing",
     "flat_band_width",
     "honeycomb",
+    "identify",
+    "mean_field_bands",
+    "moire_magnetisation",
 ]

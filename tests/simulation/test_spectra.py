@@ -103,16 +103,8 @@ def test_on_the_grid_the_bands_are_the_levels_of_the_solver(model):
     """Self-consistency: the levels that the solver returns are those of their own mean field."""
     state = HartreeFock(model, 5.0, COULOMB, nk=2).solve(seed=0, tolerance=1e-12, progress=False)
     assert state.converged
-    bands = mean_field_bands(readable(state), model, state.crystal.k_grid(2))
+    bands = mean_field_bands(state, model, state.crystal.k_grid(2))
     np.testing.assert_allclose(bands, state.energies, atol=1e-9)
-
-
-def readable(state):
-    """A solver's state whose orbitals are one array, read block by block."""
-    if hasattr(state, "orbitals_at"):
-        return state
-    names = ("crystal", "nk", "U", "coulomb", "temperature", "orbitals", "energies", "chemical_potential")
-    return State(**{name: getattr(state, name) for name in names}, filling=state.filling)
 
 
 @pytest.mark.parametrize("nk", [1, 2, 3])
