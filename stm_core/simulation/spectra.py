@@ -33,10 +33,12 @@ class InteractingState(MeanFieldState, Protocol):
     def temperature(self) -> float:
         """Smearing in eV."""
 
+    @property
+    def reference(self) -> str:
+        """Density matrix whose exchange the hoppings hold: "decoupled", "average" or "none"."""
 
-def mean_field_bands(
-    state: InteractingState, model: TightBinding, ks: ArrayLike, reference: str = "decoupled"
-) -> NDArray[np.float64]:
+
+def mean_field_bands(state: InteractingState, model: TightBinding, ks: ArrayLike) -> NDArray[np.float64]:
     """Bands of a mean field at any wave vector.
 
     Its density matrix is known on the k-grid only, which is to say within the Born-von Kármán cell.
@@ -53,8 +55,6 @@ def mean_field_bands(
         Bare model on the same crystal.
     ks : (n, 2) float array
         Wave vectors in 1/Å.
-    reference : {"decoupled", "average", "none"}
-        Density matrix whose exchange the hoppings hold already, as the solver had it.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def mean_field_bands(
     Raises
     ------
     ValueError
-        If state and model differ in their number of atoms, or the reference is not known.
+        If state and model differ in their number of atoms.
     """
     n_atoms = model.crystal.n_atoms
     if state.crystal.n_atoms != n_atoms:
@@ -76,7 +76,7 @@ def mean_field_bands(
     local = _local_field(state)
     with steps:
         for spin in range(n_spin):
-            exchange = list(_exchange_terms(state, model, spin, reference))
+            exchange = list(_exchange_terms(state, model, spin))
             for index, k in enumerate(ks):
                 fock = local[spin] + np.kron(np.eye(size // n_atoms), model.hamiltonian(k))
                 for rows, columns, terms, cells in exchange:
@@ -174,13 +174,13 @@ def _local_field(state: InteractingState) -> NDArray[np.complex128]:
 
 
 def _exchange_terms(
-    state: InteractingState, model: TightBinding, spin: int, reference: str
+    state: InteractingState, model: TightBinding, spin: int
 ) -> Iterator[tuple[slice, slice, csr_array, NDArray[np.int64]]]:
     """Fock term in real space: rows, columns, (N², n_cells) amplitudes in eV, (n_cells, 2) cells."""
     if state.coulomb is None:
         return
     grid, n = fractions(state.nk), state.crystal.n_atoms
-    held = _reference_density(state, model, reference)
+    held = _reference_density(state, model)
     by_k = [_density_blocks(state, spin, k) for k in range(len(grid))]
     interaction = state.coulomb.exchange(state.crystal, state.nk).reshape(len(grid), -1)
     images, cells = _nearest_images(state.crystal, state.nk)
@@ -196,16 +196,12 @@ def _exchange_terms(
         yield rows, columns, terms, cells
 
 
-def _reference_density(
-    state: InteractingState, model: TightBinding, reference: str
-) -> NDArray[np.complex128]:
+def _reference_density(state: InteractingState, model: TightBinding) -> NDArray[np.complex128]:
     """Density matrix per spin whose exchange the hoppings hold, (n_k, N, N)."""
     n, ks = model.crystal.n_atoms, model.crystal.k_grid(state.nk)
-    if reference in ("average", "none"):
-        half = 0.5 if reference == "average" else 0.0
+    if state.reference != "decoupled":
+        half = 0.5 if state.reference == "average" else 0.0
         return np.broadcast_to(half * np.eye(n, dtype=complex), (len(ks), n, n))
-    if reference != "decoupled":
-        raise ValueError(f"reference must be decoupled, average or none, not {reference!r}")
     bare = torch.from_numpy(np.stack([model.decoupled(k) for k in ks]))
     levels, orbitals = (part.numpy() for part in torch.linalg.eigh(bare))
     mu = chemical_potential(np.stack([levels, levels]), n, state.temperature)

@@ -37,6 +37,7 @@ class State:
     energies: np.ndarray
     chemical_potential: float
     filling: float = 0.0
+    reference: str = "decoupled"
 
     @property
     def occupations(self):
@@ -72,7 +73,7 @@ def model():
 def test_on_the_grid_the_bands_are_the_fock_matrix_of_the_formula(model, reference):
     """F = t + U(n - ½) + V(n - 1) - Vρ, summed directly over the cells of the grid."""
     nk, crystal = 2, model.crystal
-    state = bare_state(model, nk, staggered(crystal))
+    state = replace(bare_state(model, nk, staggered(crystal)), reference=reference)
     ks = crystal.k_grid(nk)
     rho = np.einsum(
         "skin,skn,skjn->skij", state.orbitals, state.occupations, state.orbitals.conj(), optimize=True
@@ -89,7 +90,7 @@ def test_on_the_grid_the_bands_are_the_fock_matrix_of_the_formula(model, referen
         )
     phases = np.exp(1j * ks @ (fractions(nk) @ crystal.lattice).T)
     interaction = COULOMB.exchange(crystal, nk)
-    bands = mean_field_bands(state, model, ks, reference)
+    bands = mean_field_bands(state, model, ks)
     for spin in (0, 1):
         potential = 3.0 * (n[1 - spin] - 0.5) + COULOMB.hartree(crystal) @ (n.sum(axis=0) - 1)
         local = np.einsum("kr,kij->rij", phases.conj() / nk**2, rho[spin] - held)
@@ -115,7 +116,7 @@ def test_bands_keep_the_symmetry_of_the_lattice(model, nk):
     turns = [rotation(n * np.pi / 3)[:2, :2] for n in range(6)]
     images = [turn @ np.diag([1, sign]) @ k for turn in turns for sign in (1, -1)]
     images.append(k + model.crystal.reciprocal.sum(axis=0))
-    bands = mean_field_bands(state, model, images, "average")
+    bands = mean_field_bands(replace(state, reference="average"), model, images)
     np.testing.assert_allclose(bands, np.broadcast_to(bands[:, :1], bands.shape), atol=1e-9)
     np.testing.assert_allclose(bands[0], bands[1], atol=1e-9)
     # The exchange disperses between the grid points: the interpolation has something to get wrong.
@@ -135,9 +136,10 @@ def test_a_supercell_at_gamma_gives_the_same_bands_as_the_primitive_grid():
     other = bare_state(large, 1, lambda spin, k: np.diag(np.tile(sign, 9) * (1 - 2 * spin)))
     k = np.array([0.21, -0.34])
     folded = k + fractions(3) @ tiled.reciprocal
-    unfolded = mean_field_bands(one, small, folded, "average")
+    one, other = (replace(state, reference="average") for state in (one, other))
+    unfolded = mean_field_bands(one, small, folded)
     expected = np.sort(unfolded.reshape(2, -1), axis=1)
-    np.testing.assert_allclose(mean_field_bands(other, large, [k], "average")[:, 0], expected, atol=1e-9)
+    np.testing.assert_allclose(mean_field_bands(other, large, [k])[:, 0], expected, atol=1e-9)
 
 
 @settings(max_examples=4, deadline=None)
@@ -172,12 +174,10 @@ def test_bands_without_interaction_are_the_bare_ones(model):
     np.testing.assert_allclose(mean_field_bands(state, model, k)[0], model.bands(k), atol=1e-12)
 
 
-def test_bands_refuse_another_model_and_an_unknown_reference(model):
+def test_bands_refuse_another_model(model):
     state = bare_state(model, 1)
     with pytest.raises(ValueError, match="28 atoms, the model 2"):
         mean_field_bands(state, TightBinding(honeycomb()), [[0.0, 0.0]])
-    with pytest.raises(ValueError, match="decoupled, average or none"):
-        mean_field_bands(state, model, [[0.0, 0.0]], "neutral")
 
 
 def graphene_levels(nk):
