@@ -3,6 +3,7 @@
 from .calibration import BraggLattice, find_graphene, find_moire, level
 from .images import ImageSet, image_set, ldos_image
 from .instruments import PICTURES, STMMap, is_scan_file, read_stm
+from .magic_angle import load_magic_angle, magic_angle_study
 from .plan import SweepPlan, read_plan
 from .progress import SweepStatus
 from .protocols import Split, continuous_protocol, paper_protocol, random_image_split
@@ -33,6 +34,8 @@ __all__ = [
     "ldos_image",
     "level",
     "load_dataset",
+    "load_magic_angle",
+    "magic_angle_study",
     "paper_protocol",
     "random_image_split",
     "read_ldos_files",

@@ -3,6 +3,7 @@
 from .coulomb import COULOMB_CONSTANT, GateScreenedCoulomb
 from .hartree_fock import HartreeFock, Iteration
 from .hopping import SlaterKoster, TightBinding, flat_band_spacing, flat_band_width
+from .large_cell import LargeCell, LargeCellState
 from .lattice import BOND_LENGTH, GRAPHENE_LATTICE, Crystal, TwistedBilayer, honeycomb
 from .observables import moire_magnetisation
 from .order import FlatBands, identify
@@ -19,6 +20,8 @@ __all__ = [
     "HartreeFock",
     "HartreeFockState",
     "Iteration",
+    "LargeCell",
+    "LargeCellState",
     "SlaterKoster",
     "TightBinding",
     "TwistedBilayer",
