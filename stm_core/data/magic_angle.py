@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from stm_core.files import replacing
 from stm_core.simulation import GateScreenedCoulomb, TightBinding, TwistedBilayer
-from stm_core.simulation.large_cell import LargeCell, LargeCellIteration, LargeCellState, WindowLevels
+from stm_core.simulation.large_cell import LargeCell, LargeCellIteration, LargeCellState
+from stm_core.simulation.sparse import WindowLevels
 
 RECORDED = Path(__file__).parents[2] / "notebooks" / "data" / "magic_angle.nc"
 """The mean field of i = 30 that comes with the study."""

@@ -7,98 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
+from numpy.typing import NDArray
 from scipy.special import erfc
 from tqdm.auto import tqdm
 
 from .coulomb import GateScreenedCoulomb
 from .hopping import TightBinding
 from .lattice import TwistedBilayer
-from .observables import fermi, thermal_kernel
+from .observables import fermi
 from .orbits import GammaLevels, Orbits
-from .sparse import RealBloch, levels_around
+from .sparse import TAIL, RealBloch, WindowLevels, levels_around
 
 log = logging.getLogger(__name__)
 
 _STEP = 2.5  # window half-widths per width of the smooth step: all but erfc(2.5)/2 of it is inside
-_GAP = 60.0  # temperatures across a gap in which the electron number no longer fixes μ
-_TAIL = 40.0  # temperatures beyond which a Fermi function is 0 or 1
-
-
-@dataclass(frozen=True, eq=False)
-class WindowLevels:
-    """Levels near the Fermi energy on a k-grid, of one spin, with full point symmetry.
-
-    Attributes
-    ----------
-    orbits : Orbits
-    energies : (n,) float array
-        In eV.
-    share : (n,) float array
-        States per cell that each level stands for: degeneracy and weight of its k-point.
-    weights : (n_orbits, n) float array
-        |ψ|² summed over the atoms of an orbit.
-    below : float
-        States per cell under these levels.
-    centre, half_width : float
-        The window that holds all levels, in eV.
-    """
-
-    orbits: Orbits
-    energies: NDArray[np.float64]
-    share: NDArray[np.float64]
-    weights: NDArray[np.float64]
-    below: float
-    centre: float
-    half_width: float
-
-    def chemical_potential(self, electrons: float, temperature: float) -> float:
-        """Chemical potential in eV that fills ``electrons`` per cell, both spins together.
-
-        Raises
-        ------
-        ValueError
-            If it falls outside the window, or too close to its edges for the temperature.
-        """
-        reach = self.half_width - _TAIL * temperature
-        lowest, highest = self.centre - reach, self.centre + reach
-
-        def excess(mu: float) -> float:
-            return float(self.share @ fermi(self.energies - mu, temperature) + self.below - electrons / 2)
-
-        if lowest >= highest or excess(lowest) > 0 or excess(highest) < 0:
-            raise ValueError("the window around the Fermi level is too narrow for the temperature or filling")
-        order = np.argsort(self.energies)
-        full = np.flatnonzero(np.abs(np.cumsum(self.share[order]) + self.below - electrons / 2) < 1e-9)
-        if (
-            len(full)
-            and np.diff(edges := self.energies[order[full[0] : full[0] + 2]])[0] > _GAP * temperature
-        ):
-            return float(edges.mean())  # so deep in a gap, rounding would decide
-        return float(brentq(excess, lowest, highest, xtol=1e-14, rtol=1e-14))
-
-    def ldos(self, bias: ArrayLike, broadening: float, chemical_potential: float) -> NDArray[np.float64]:
-        """Local density of states of both layers.
-
-        Parameters
-        ----------
-        bias : (n_bias,) floats
-            Energies from the chemical potential, in eV.
-        broadening : float
-            Width of ``observables.thermal_kernel``, in eV.
-        chemical_potential : float
-            In eV.
-
-        Returns
-        -------
-        (n_bias, N) float array
-            States per eV and atom, both spins together.
-        """
-        levels = self.energies - chemical_potential
-        kernel = thermal_kernel(np.atleast_1d(np.asarray(bias, dtype=float))[:, None] - levels, broadening)
-        per_atom = 2 * (kernel * self.share) @ self.weights.T / self.orbits.size
-        return per_atom[:, self.orbits.of_atom]
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,9 +108,9 @@ class LargeCell:
             raise ValueError(f"the filling must lie between -4 and 4 electrons per cell, not {filling}")
         if nk != int(nk) or nk < 1:
             raise ValueError(f"nk must be a positive number of k-points per direction, not {nk}")
-        if not 0 < temperature < window / (2 * _TAIL):
+        if not 0 < temperature < window / (2 * TAIL):
             raise ValueError(
-                f"the temperature must be positive and below a {2 * _TAIL:g}th of the window "
+                f"the temperature must be positive and below a {2 * TAIL:g}th of the window "
                 f"({window} eV), not {temperature}"
             )
         self.model, self.U, self.coulomb, self.nk = model, U, coulomb, nk
@@ -227,6 +149,10 @@ class LargeCell:
             Called with a ``LargeCellIteration`` after each iteration.
         progress : bool
             Show a progress bar.
+
+        Returns
+        -------
+        LargeCellState
 
         Raises
         ------

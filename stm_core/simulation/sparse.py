@@ -5,9 +5,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
 from scipy.sparse.linalg import LinearOperator, eigsh, splu
 
 from .hopping import TightBinding
+from .observables import fermi, thermal_kernel
+from .orbits import Orbits
+
+TAIL = 40.0
+"""Temperatures beyond which a Fermi function is 0 or 1."""
+
+_GAP = 60.0  # temperatures across a gap in which the electron number no longer fixes μ
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +25,7 @@ class RealBloch:
     With phases that follow the atoms, H_ij(k) = t_ij e^{ik·(r_j + R - r_i)}, half a turn about z
     with time reversal gives H_pq = H_ij* for the images p, q of the atoms i, j. In the basis
     (|i⟩ + |p⟩)/√2, i(|i⟩ - |p⟩)/√2 the matrix is then real at every k, which makes its
-    factorisation an order of magnitude faster (Ahn, Park and Yang, Phys. Rev. X 9, 021013 (2019),
+    factorisation several times faster (Ahn, Park and Yang, Phys. Rev. X 9, 021013 (2019),
     section II, on the reality condition).
 
     Parameters
@@ -136,3 +144,76 @@ def levels_around(
     ascending = np.argsort(energies)
     energies = energies[ascending]
     return energies, states[:, ascending], below - int(np.count_nonzero(energies < centre))
+
+
+@dataclass(frozen=True, eq=False)
+class WindowLevels:
+    """Levels near the Fermi energy on a k-grid, of one spin, with full point symmetry.
+
+    Attributes
+    ----------
+    orbits : Orbits
+    energies : (n,) float array
+        In eV.
+    share : (n,) float array
+        States per cell that each level stands for: degeneracy and weight of its k-point.
+    weights : (n_orbits, n) float array
+        |ψ|² summed over the atoms of an orbit.
+    below : float
+        States per cell under these levels.
+    centre, half_width : float
+        The window that holds all levels, in eV.
+    """
+
+    orbits: Orbits
+    energies: NDArray[np.float64]
+    share: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    below: float
+    centre: float
+    half_width: float
+
+    def chemical_potential(self, electrons: float, temperature: float) -> float:
+        """Chemical potential in eV that fills ``electrons`` per cell, both spins together.
+
+        Raises
+        ------
+        ValueError
+            If it falls outside the window, or too close to its edges for the temperature.
+        """
+        reach = self.half_width - TAIL * temperature
+        lowest, highest = self.centre - reach, self.centre + reach
+
+        def excess(mu: float) -> float:
+            return float(self.share @ fermi(self.energies - mu, temperature) + self.below - electrons / 2)
+
+        if lowest >= highest or excess(lowest) > 0 or excess(highest) < 0:
+            raise ValueError("the window around the Fermi level is too narrow for the temperature or filling")
+        order = np.argsort(self.energies)
+        levels, filled = self.energies[order], np.cumsum(self.share[order]) + self.below
+        top = int(np.searchsorted(filled, electrons / 2 - 1e-9))
+        if abs(filled[top] - electrons / 2) < 1e-9 and levels[top + 1] - levels[top] > _GAP * temperature:
+            return float(levels[top] + levels[top + 1]) / 2  # so deep in a gap, rounding would decide
+        return float(brentq(excess, lowest, highest, xtol=1e-14, rtol=1e-14))
+
+    def ldos(self, bias: ArrayLike, broadening: float, chemical_potential: float) -> NDArray[np.float64]:
+        """Local density of states of both layers.
+
+        Parameters
+        ----------
+        bias : (n_bias,) floats
+            Energies from the chemical potential, in eV.
+        broadening : float
+            Width of ``observables.thermal_kernel``, in eV.
+        chemical_potential : float
+            In eV.
+
+        Returns
+        -------
+        (n_bias, N) float array
+            States per eV and atom, both spins together.
+        """
+        levels = self.energies - chemical_potential
+        kernel = thermal_kernel(np.atleast_1d(np.asarray(bias, dtype=float))[:, None] - levels, broadening)
+        per_atom = 2 * (kernel * self.share) @ self.weights.T / self.orbits.size
+        return per_atom[:, self.orbits.of_atom]
