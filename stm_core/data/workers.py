@@ -16,13 +16,14 @@ from .plan import SweepPlan
 if TYPE_CHECKING:
     from distributed import Client
 
-_MATRICES = 25  # (2, n_k, N, N) complex matrices alive at the peak of a solution, mixing history included
+_MATRICES = 12  # (2, n_k, N, N) complex matrices alive at the peak of a solution, mixing history included
+_PROCESS = 0.7e9  # bytes that a worker takes before it has begun
 _SMALL = 100e6  # bytes: a smaller sample is done before another process has started
 _SHARE = 0.8  # of the memory; the rest is for the system and what else runs
 
 
 def sample_memory(plan: SweepPlan) -> float:
-    """Memory that one sample of a plan takes at its peak, in bytes (an estimate)."""
+    """Memory of the matrices that one sample of a plan takes at its peak, in bytes (an estimate)."""
     n_atoms = TwistedBilayer(int(plan.i), plan.spacing).n_atoms
     return _MATRICES * 2 * plan.nk**2 * n_atoms**2 * 16
 
@@ -41,7 +42,7 @@ def fitting_workers(plan: SweepPlan, device: str = "cpu") -> tuple[int, int]:
     need = sample_memory(plan)
     if need < _SMALL:
         return 1, 1
-    workers = max(1, min(CPU_COUNT, int(_SHARE * MEMORY_LIMIT // need)))
+    workers = max(1, min(CPU_COUNT, int(_SHARE * MEMORY_LIMIT // (need + _PROCESS))))
     return workers, CPU_COUNT // workers
 
 
