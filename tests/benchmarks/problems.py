@@ -89,9 +89,10 @@ class Problem:
         """Energy per cell, in eV, of the terms without an operator: N U/4 + ½ Σ V."""
         return self.model.crystal.n_atoms * self.U / 4 + float(self.total_repulsion().sum()) / 2
 
-    def staggered(self) -> NDArray[np.float64]:
-        """A field of 1 eV that orders the spins antiferromagnetically, (2, N)."""
-        return np.array([[1.0], [-1.0]]) * (2.0 * self.model.crystal.sublattice - 1.0)
+    def start(self) -> NDArray[np.float64]:
+        """Mean field of a neutral antiferromagnet, (2, N) in eV: with it the hoppings are bare again."""
+        staggered = np.array([[1.0], [-1.0]]) * (2.0 * self.model.crystal.sublattice - 1.0)
+        return staggered + self.U / 2 + self.total_repulsion().sum(axis=1)
 
 
 def graphene(nk: int) -> Problem:

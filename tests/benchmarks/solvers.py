@@ -52,7 +52,7 @@ def solve_meanfi(problem: Problem, tolerance: float) -> Solution:
     repulsion[0, 0] += problem.U * np.kron([[0, 1], [1, 0]], np.eye(n))
     model = meanfi.Model(hopping, repulsion, filling=n)
     guess = {cell: np.zeros((2 * n, 2 * n)) for cell in repulsion}
-    guess[0, 0] = np.diag(problem.staggered().ravel())
+    guess[0, 0] = np.diag(problem.start().ravel())
     options = {"M": 5, "f_tol": tolerance}
     field = meanfi.solver(model, guess, nk=problem.nk, optimizer=anderson, optimizer_kwargs=options)
     density, _ = meanfi.density_matrix(meanfi.add_tb(hopping, field), n, problem.nk)
@@ -83,7 +83,7 @@ def solve_pyqula(problem: Problem, tolerance: float) -> Solution:
     repulsion = _with_spin(halves, np.ones((2, 2)))
     repulsion[0, 0, 0] = repulsion[0, 0, 0] + problem.U / 2 * np.kron(np.eye(n), [[0, 1], [1, 0]])
     guess = {cell: np.zeros((2 * n, 2 * n), dtype=complex) for cell in repulsion}
-    guess[0, 0, 0] = np.diag(problem.staggered().T.ravel()).astype(complex)
+    guess[0, 0, 0] = np.diag(problem.start().T.ravel()).astype(complex)
     with _scratch_folder():
         found = densitydensity(
             hamiltonian,
@@ -109,7 +109,7 @@ def solve_pyscf(problem: Problem, tolerance: float) -> Solution:
     The four-index integrals of a large cluster do not fit in memory, so PySCF gets their exact
     three-index factors: (ij|kl) = δ_ij δ_kl W_ik with W = L Lᵀ.
     """
-    from pyscf import df, gto, lib, scf
+    from pyscf import df, gto, scf
 
     n = problem.model.crystal.n_atoms
     molecule = gto.M(verbose=0)
@@ -126,9 +126,8 @@ def solve_pyscf(problem: Problem, tolerance: float) -> Solution:
     field.get_ovlp = lambda *_: np.eye(n)
     field.energy_nuc = lambda *_: problem.background()
     field.conv_tol, field.conv_tol_grad, field.max_cycle = tolerance * 1e-3, tolerance, 300
-    start = np.linalg.eigh(core[None] + np.stack([np.diag(spin) for spin in problem.staggered()]))[1]
-    filled = start[:, :, : n // 2]
-    energy = field.kernel(lib.asarray(filled @ filled.swapaxes(1, 2)))
+    filled = np.linalg.eigh(core + np.stack([np.diag(spin) for spin in problem.start()]))[1][..., : n // 2]
+    energy = field.kernel(filled @ filled.swapaxes(1, 2))
     if not field.converged:
         raise RuntimeError("PySCF did not converge")
     return float(energy), np.diagonal(field.make_rdm1(), axis1=1, axis2=2)
