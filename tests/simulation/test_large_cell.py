@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import anderson
 
 from stm_core.simulation import GateScreenedCoulomb, TightBinding, TwistedBilayer, honeycomb
@@ -28,8 +29,8 @@ def potential(model):
 def dense_levels(model, potential, nk):
     """Energies (n_k, N) in eV and |ψ|² (n_k, N, N) on the whole grid."""
     matrices = [model.hamiltonian(k) + np.diag(potential) for k in model.crystal.k_grid(nk)]
-    solved = [np.linalg.eigh(h.real if nk == 1 else h) for h in matrices]
-    return np.stack([e for e, _ in solved]), np.stack([np.abs(v) ** 2 for _, v in solved])
+    energies, orbitals = torch.linalg.eigh(torch.from_numpy(np.stack(matrices)))
+    return energies.numpy(), orbitals.abs().numpy() ** 2
 
 
 def dense_density(model, potential, nk, filling=0.0):
