@@ -95,8 +95,8 @@ def test_a_second_run_computes_only_what_is_new(tmp_path):
     assert len(written(tmp_path)) == 7
 
 
-@pytest.mark.parametrize("warm", [True, False])
-def test_killed_at_twenty_moments_it_ends_as_if_undisturbed(tmp_path, warm):
+@pytest.mark.parametrize(("warm", "moments"), [(True, 20), (False, 5)])
+def test_killed_at_random_moments_it_ends_as_if_undisturbed(tmp_path, warm, moments):
     """SIGKILL at random moments of a run, from its start to its gathering; whoever ends is compared."""
     plan = SweepPlan(U=tuple(range(6)), seed=(0, 1), i=1, spacing=2.7, warm=warm)
     expected = run_and_gather(plan, tmp_path / "undisturbed").read_bytes()
@@ -106,7 +106,7 @@ def test_killed_at_twenty_moments_it_ends_as_if_undisturbed(tmp_path, warm):
     rng = np.random.default_rng(0)
     forking = multiprocessing.get_context("fork")  # a process that has imported everything already
     folder, kills, ended = tmp_path / "killed0", 0, 0
-    while kills < 20 or ended == 0:
+    while kills < moments or ended == 0:
         process = forking.Process(target=run_and_gather, args=(plan, folder))
         process.start()
         process.join(rng.uniform(0, duration))
@@ -123,7 +123,7 @@ def test_killed_at_twenty_moments_it_ends_as_if_undisturbed(tmp_path, warm):
 
 
 def test_the_command_killed_in_the_middle_goes_on(tmp_path):
-    plan = {"U": {"from": 0, "to": 5, "step": 0.25}, "i": 2, "spacing": 2.6, "nk": 2, "warm": True}
+    plan = {"U": {"from": 0, "to": 5.5, "step": 0.5}, "i": 2, "spacing": 2.6, "nk": 2, "warm": True}
     (tmp_path / "plan.yml").write_text(yaml.safe_dump(plan))
     folder = tmp_path / "out"
     command = [sys.executable, "-m", "stm_core", "sweep", str(tmp_path / "plan.yml"), "--out", str(folder)]
@@ -133,7 +133,7 @@ def test_the_command_killed_in_the_middle_goes_on(tmp_path):
         assert "running" in str(Sweep(SweepPlan(**plan), folder).status())
         process.kill()
     before = written(folder)
-    assert 5 <= len(before) < 21
+    assert 5 <= len(before) < 12
     sweep = Sweep(SweepPlan(**plan), folder)
     sweep.run(progress=False)
     assert before.items() <= written(folder).items()
