@@ -126,6 +126,9 @@ def _sweep(options: argparse.Namespace) -> None:
         problems = [f"{task.name}: {reason}" for task, reason in status.problems.items()]
         sys.stdout.write("\n".join([str(status), *problems]) + "\n")
         return
+    import distributed  # it sets the level of its log when it is imported
+
+    logging.getLogger(distributed.__name__).setLevel(logging.ERROR)
     with _cluster(options.scheduler) as client:
         sweep.run(client, options.retry_failed, options.device, options.workers)
     sys.stdout.write(f"{sweep.gather()}\n")
