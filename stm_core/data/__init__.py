@@ -1,6 +1,7 @@
 """Data: Hartree-Fock sweeps, the dataset they make, the images and splits that models see."""
 
 from .calibration import BraggLattice, find_graphene, find_moire, level
+from .engine_study import BENCHMARKS, engine_study, load_engine_study
 from .images import ImageSet, image_set, ldos_image
 from .instruments import PICTURES, STMMap, is_scan_file, read_stm
 from .magic_angle import load_magic_angle, magic_angle_study
@@ -14,6 +15,7 @@ from .store import load_dataset, write_dataset
 from .sweep import Sweep
 
 __all__ = [
+    "BENCHMARKS",
     "PICTURES",
     "BraggLattice",
     "ImageSet",
@@ -27,6 +29,7 @@ __all__ = [
     "as_ldos",
     "cell_ldos",
     "continuous_protocol",
+    "engine_study",
     "find_graphene",
     "find_moire",
     "image_set",
@@ -34,6 +37,7 @@ __all__ = [
     "ldos_image",
     "level",
     "load_dataset",
+    "load_engine_study",
     "load_magic_angle",
     "magic_angle_study",
     "paper_protocol",

@@ -221,7 +221,7 @@ class HartreeFock:
         problem = self.problem(state.density.reduction)
         levels, converged = iterate(problem, state, tolerance, max_iterations, callback, show)
         if not converged:
-            log.warning("%s: residual %.1e, not converged", problem.label, state.history[-1][0])
+            log.warning("%s: residual %.1e, not converged", problem.name, state.history[-1][0])
         return HartreeFockState(
             crystal=self.model.crystal,
             U=self.U,

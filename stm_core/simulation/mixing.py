@@ -32,7 +32,7 @@ class FockDIIS:
         Number of Fock matrices combined.
     """
 
-    def __init__(self, history: int = 20) -> None:
+    def __init__(self, history: int = 10) -> None:
         if history < 1:
             raise ValueError(f"the history must hold at least one Fock matrix, not {history}")
         self.history = history

@@ -23,8 +23,10 @@ _UPHILL = {torch.float64: 1e-7, torch.float32: 2e-2}  # eV: rounding of the ener
 _LEAP = 1e-3  # electrons: a step that changes the density matrix by more must not go uphill
 _SINGLE_ENOUGH = 5e-5  # electrons: single precision carries the density matrix no further
 _SINGLE_WORTH = 200  # rows: smaller matrices gain nothing from single precision
-_ROUGH = 1e-3  # electrons: where a fallback hands back to plain DIIS
-_PATIENCE = 25  # iterations in which the residual must halve
+_ROUGH = 1e-4  # electrons: where a fallback hands on
+_PATIENCE = 12  # iterations in which the residual must halve,
+_NEAR = 3  # times as many once it was below _ROUGH: soft modes and saddle points take their time
+_RETREATS = 2  # uphill leaps after which a stage has failed
 
 
 @dataclass(frozen=True)
@@ -36,33 +38,37 @@ class Stage:
     name : str
     shift : float
         Raises the empty levels, in eV.
-    damping : float
-        Share of the new Fock matrix mixed in; 0 leaves mixing to DIIS.
+    damped : bool
+        Whether each step goes to the lowest free energy between the old mixture and the new density
+        matrix, which never rises (Cancès and Le Bris, Int. J. Quantum Chem. 79, 82 (2000)), instead
+        of DIIS.
     smearing : float
         Factor on the temperature.
     """
 
     name: str
     shift: float = 0.0
-    damping: float = 0.0
+    damped: bool = False
     smearing: float = 1.0
 
     @property
     def plain(self) -> bool:
         """Whether this stage may finish the solution."""
-        return not self.shift and not self.damping and self.smearing == 1.0
+        return not self.shift and not self.damped and self.smearing == 1.0
 
 
 STAGES = (
     Stage("DIIS"),
-    Stage("level shift", shift=0.3),
-    Stage("DIIS after level shift"),
-    Stage("damping", damping=0.2),
-    Stage("DIIS after damping"),
     Stage("smearing × 16", smearing=16.0),
     Stage("smearing × 4", smearing=4.0),
     Stage("DIIS after smearing"),
+    Stage("optimal damping", damped=True),
+    Stage("DIIS after damping"),
+    Stage("level shift", shift=0.2),
+    Stage("DIIS after level shift"),
 )
+"""What the solver tries in turn. A metal's levels jump across the Fermi level as they fill: smearing calms
+that first. Damping goes downhill where DIIS finds no way, and a level shift keeps a state from flipping."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,31 @@ class Levels:
     chemical_potential: float
 
 
+@dataclass(frozen=True)
+class Mixture:
+    """Convex combination of density matrices, with its mean field, entropy and free energy bound."""
+
+    density: BlochMatrices
+    fock: BlochMatrices
+    entropy: float
+
+    def towards(self, new: "Mixture", temperature: float, degeneracy: float) -> "Mixture":
+        """The combination with another that minimises the free energy, which is quadratic but for -TS.
+
+        The entropy of a mixture is at least the mixture of the entropies, so the true free energy
+        falls by more than the parabola says.
+        """
+        change = new.density.map(torch.sub, self.density)
+        slope = degeneracy * self.fock.trace_product(change) - temperature * (new.entropy - self.entropy)
+        bend = degeneracy * new.fock.map(torch.sub, self.fock).trace_product(change)
+        step = 1.0 if bend <= -slope else min(1.0, max(0.0, -slope / bend))
+        return Mixture(
+            self.density.map(lambda old, d: old + step * d, change),
+            self.fock.map(lambda old, f: torch.lerp(old, f, step), new.fock),
+            (1 - step) * self.entropy + step * new.entropy,
+        )
+
+
 @dataclass
 class Progress:
     """All that the iteration carries from one step to the next; saved, it resumes identically."""
@@ -99,6 +130,8 @@ class Progress:
     stage_began: int = 0
     single_iterations: int = 0
     verifying: bool = False
+    retreats: int = 0
+    mixture: "Mixture | None" = None
     plain_step: bool = True
     route: list[str] = field(default_factory=lambda: [STAGES[0].name])
     kind: str = ""
@@ -140,12 +173,17 @@ class Problem:
     electrons: float
     temperature: float
 
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"U = {self.label['U']:g} eV, filling {self.label['filling']:g}, nk = {self.label['nk']}"
+
     def diagonalise(self, fock: BlochMatrices, smearing: float = 1.0) -> Levels:
         """Eigenstates and chemical potential of Fock matrices."""
         try:
             solved = [torch.linalg.eigh(stack) for stack in fock.stacks]
         except torch.linalg.LinAlgError as error:
-            raise FloatingPointError(f"the mean field of {self.label} is not finite") from error
+            raise FloatingPointError(f"the mean field at {self.name} is not finite") from error
         energies = torch.cat([e for e, _ in solved]).double().cpu().numpy()
         degeneracy = self.mean_field.degeneracy
         mu = chemical_potential(
@@ -210,7 +248,7 @@ def iterate(
             residual, energy = progress.history[-1]
             if not np.isfinite(residual + energy):
                 raise FloatingPointError(
-                    f"the mean field of {problem.label} is not finite in step {len(progress.history)}"
+                    f"the mean field at {problem.name} is not finite in step {len(progress.history)}"
                 )
             small = precise and stage.plain and residual < tolerance
             # A mixed step may be small because the mixing stalls; only a plain one proves convergence.
@@ -257,8 +295,13 @@ def _mix(
     progress.plain_step = progress.fock is None or progress.verifying
     if progress.plain_step or progress.fock is None:
         return fock
-    if stage.damping:
-        return fock.map(lambda new, old: torch.lerp(old, new, stage.damping), progress.fock)
+    if stage.damped:
+        new = Mixture(progress.density, fock, progress.entropy)
+        if progress.mixture is None:
+            progress.mixture = new
+        temperature = problem.temperature * stage.smearing
+        progress.mixture = progress.mixture.towards(new, temperature, problem.mean_field.degeneracy)
+        return progress.mixture.fock
     free_energy = energy - problem.temperature * stage.smearing * progress.entropy
     leapt = progress.mixer.extrapolated and progress.history[-1][0] > _LEAP
     lowest = progress.lowest
@@ -266,8 +309,9 @@ def _mix(
         progress.lowest = (free_energy, fock)
         return progress.mixer(fock, progress.fock)
     # The residual vanishes at saddle points too; going uphill gives one away.
-    log.info("%s: uphill in iteration %d, back to the lowest state", problem.label, len(progress.history))
+    log.info("%s: uphill in iteration %d, back to the lowest state", problem.name, len(progress.history))
     progress.mixer = FockDIIS(progress.mixer.history)
+    progress.retreats += 1
     return lowest[1]
 
 
@@ -275,22 +319,25 @@ def _choose_stage(problem: Problem, progress: Progress, residual: float) -> None
     """Leave single precision when it has done its work, and a stage that stalls."""
     stage = STAGES[progress.stage]
     residuals = [r for r, _ in progress.history[progress.stage_began :]]
-    stalled = len(residuals) > _PATIENCE and min(residuals[-_PATIENCE:]) > min(residuals[:-_PATIENCE]) / 2
+    patience = _PATIENCE * (_NEAR if min(residuals) < _ROUGH else 1)
+    stalled = len(residuals) > patience and min(residuals[-patience:]) > min(residuals[:-patience]) / 2
+    stalled |= progress.retreats > _RETREATS
     if progress.single and (residual < _SINGLE_ENOUGH or stalled):
         progress.single = False
         progress.density = progress.density.to(torch.float64)
         progress.fock = None if progress.fock is None else progress.fock.to(torch.float64)
-        progress.lowest = None
+        progress.lowest, progress.retreats = None, 0
         progress.stage_began = len(progress.history)
     elif (not stage.plain and residual < _ROUGH) or stalled:
         progress.stage = (progress.stage + 1) % len(STAGES)
         progress.stage_began = len(progress.history)
         progress.route.append(STAGES[progress.stage].name)
         progress.mixer, progress.lowest, progress.fock = FockDIIS(), None, None
+        progress.mixture, progress.retreats = None, 0
         log.warning(
             "%s: %s at residual %.1e after %d iterations, now %s",
-            problem.label,
-            "stalled" if stalled else "calmed",
+            problem.name,
+            "stalled" if stalled else "ready",
             residual,
             len(progress.history),
             STAGES[progress.stage].name,
