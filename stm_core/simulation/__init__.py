@@ -1,5 +1,6 @@
 """Simulation: the twisted bilayer, its tight-binding model and its Hartree-Fock state."""
 
+from .branches import Branch, competing_branches
 from .coulomb import COULOMB_CONSTANT, GateScreenedCoulomb
 from .hartree_fock import HartreeFock, Iteration
 from .hopping import SlaterKoster, TightBinding, flat_band_spacing, flat_band_width
@@ -14,6 +15,7 @@ __all__ = [
     "BOND_LENGTH",
     "COULOMB_CONSTANT",
     "GRAPHENE_LATTICE",
+    "Branch",
     "Crystal",
     "FlatBands",
     "GateScreenedCoulomb",
@@ -25,6 +27,7 @@ __all__ = [
     "SlaterKoster",
     "TightBinding",
     "TwistedBilayer",
+    "competing_branches",
     "density_of_states",
     "flat_band_spacing",
     "flat_band_width",

@@ -1,6 +1,5 @@
 """Hartree-Fock states as files."""
 
-import os
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
@@ -8,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+
+from stm_core.files import replacing
 
 from .bloch import BlochMatrices
 from .coulomb import GateScreenedCoulomb
@@ -38,7 +39,7 @@ _ARRAYS = ("levels", "history")
 
 def write_archive(path: str | Path, state: "HartreeFockState") -> None:
     """Write a state to an ``.npz`` file, beside first and then renamed."""
-    path, crystal = Path(path), state.crystal
+    crystal = state.crystal
     if isinstance(crystal, TwistedBilayer):
         geometry = {"twist": np.array([getattr(crystal, name) for name in _TWIST])}
     else:
@@ -53,10 +54,8 @@ def write_archive(path: str | Path, state: "HartreeFockState") -> None:
         "real_orbitals": state.orbitals.stacks[0].numpy(),
         "complex_orbitals": state.orbitals.stacks[1].numpy(),
     }
-    beside = path.with_name(path.name + ".part")
-    with open(beside, "wb") as stream:
+    with replacing(path) as beside, open(beside, "wb") as stream:
         np.savez(stream, allow_pickle=False, **stored)
-    os.replace(beside, path)
 
 
 def read_archive(path: str | Path) -> dict[str, Any]:

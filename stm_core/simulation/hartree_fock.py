@@ -16,7 +16,8 @@ from .bloch import BlochMatrices
 from .coulomb import GateScreenedCoulomb
 from .fock import Exchange, Interaction, MeanField
 from .hopping import TightBinding
-from .scf import Iteration, Problem, Progress, iterate, load_progress, start_progress
+from .problem import Problem
+from .scf import Iteration, Progress, iterate, load_progress, start_progress
 from .starts import StartingField, starting_field
 from .state import HartreeFockState
 from .symmetry import SymmetryReduction, candidate_operations, detect

@@ -112,31 +112,6 @@ def indirect_gap(energies: NDArray[np.float64], electrons: float) -> float:
     return float(levels[n] - levels[n - 1])
 
 
-def local_density_of_states(
-    weights: NDArray[np.float64], energies: NDArray[np.float64], bias: NDArray[np.float64], broadening: float
-) -> NDArray[np.float64]:
-    """LDOS_i(E) = (1/n_k) Σ_{k,n,σ} |ψ_i|² g(E - ε).
-
-    Parameters
-    ----------
-    weights : (2, n_k, n_atoms, N) float array
-        |ψ_i|² of every level.
-    energies : (2, n_k, N) float array
-        Levels measured from the chemical potential, in eV.
-    bias : (n_bias,) float array
-        Energies E in eV.
-    broadening : float
-        Width w of ``thermal_kernel``, in eV.
-
-    Returns
-    -------
-    (n_bias, n_atoms) float array
-        States per eV and atom, both spins together.
-    """
-    kernel = thermal_kernel(bias[:, None, None, None] - energies, broadening)
-    return np.einsum("bskn,skin->bi", kernel, weights, optimize=True) / energies.shape[1]
-
-
 def order_parameters(
     crystal: Crystal, density: NDArray[np.float64], bond_order: NDArray[np.complex128] | None = None
 ) -> dict[str, float]:

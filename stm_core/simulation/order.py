@@ -9,9 +9,10 @@ from scipy.linalg import eigh
 from scipy.sparse import csr_array
 from tqdm.auto import tqdm
 
-from .hopping import TightBinding, neighbour_pairs
-from .lattice import GRAPHENE_LATTICE, TwistedBilayer, fractions, rotation
+from .hopping import TightBinding
+from .lattice import TwistedBilayer, fractions, rotation
 from .observables import MeanFieldState
+from .starts import valley_currents
 
 _TOUCHING = 1e-6  # eV: flat bands closer than this to their neighbours are not a space of their own
 _DEFINITE = 0.5  # least valley expectation value of a flat band
@@ -209,21 +210,12 @@ class FlatBands:
 
 
 def valley_operator(crystal: TwistedBilayer, k: NDArray[np.float64]) -> csr_array:
-    """Bloch matrix of the valley: 1 at a layer's K point, -1 at K', sparse (N, N).
-
-    i/(3√3) times ±1 on the six next-nearest neighbours in turn; K lies along the layer's first
-    primitive vector.
-    """
-    pairs = neighbour_pairs(crystal, 1.3 * GRAPHENE_LATTICE)
-    keep = crystal.layer[pairs.source] == crystal.layer[pairs.target]
-    keep &= crystal.sublattice[pairs.source] == crystal.sublattice[pairs.target]
-    source, target = pairs.source[keep], pairs.target[keep]
-    to_integers = np.linalg.inv(crystal.layer_lattices)[crystal.layer[source]]
-    steps = np.rint(np.einsum("pi,pij->pj", pairs.displacement[keep, :2], to_integers)).astype(int)
-    sign = np.where((steps[:, 0] - steps[:, 1]) % 3 == 1, 1.0, -1.0)
-    phase = np.exp(1j * pairs.cell[keep] @ (crystal.lattice @ k))
-    value = 1j * sign / (3 * np.sqrt(3)) * phase
-    return csr_array((value, (source, target)), shape=(crystal.n_atoms, crystal.n_atoms))
+    """Bloch matrix of the valley: 1 at a layer's K point, -1 at K', sparse (N, N)."""
+    pairs, amplitudes = valley_currents(crystal)
+    phase = np.exp(1j * pairs.cell @ (crystal.lattice @ k))
+    shape = (crystal.n_atoms, crystal.n_atoms)
+    one_way = csr_array((amplitudes * phase, (pairs.source, pairs.target)), shape=shape)
+    return one_way + one_way.conj().T
 
 
 def identify(parameters: Mapping[str, float], threshold: float = 0.4) -> str:

@@ -1,7 +1,6 @@
 """The self-consistency loop: precision, acceleration, and what to do when it stalls."""
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from .bloch import BlochMatrices, expand_levels, fill_density
-from .fock import MeanField
+from stm_core.files import replacing
+
+from .bloch import BlochMatrices
 from .mixing import FockDIIS
-from .observables import chemical_potential, fermi
+from .problem import Levels, Problem
+from .routes import STAGES, Mixture, Stage
 
 log = logging.getLogger(__name__)
 
@@ -27,92 +27,6 @@ _ROUGH = 1e-4  # electrons: where a fallback hands on
 _PATIENCE = 12  # iterations in which the residual must halve,
 _NEAR = 3  # times as many once it was below _ROUGH: soft modes and saddle points take their time
 _RETREATS = 2  # uphill leaps after which a stage has failed
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One way of iterating; the solver goes through ``STAGES`` until one converges.
-
-    Attributes
-    ----------
-    name : str
-    shift : float
-        Raises the empty levels, in eV.
-    damped : bool
-        Whether each step goes to the lowest free energy between the old mixture and the new density
-        matrix, which never rises (Cancès and Le Bris, Int. J. Quantum Chem. 79, 82 (2000)), instead
-        of DIIS.
-    smearing : float
-        Factor on the temperature.
-    """
-
-    name: str
-    shift: float = 0.0
-    damped: bool = False
-    smearing: float = 1.0
-
-    @property
-    def plain(self) -> bool:
-        """Whether this stage may finish the solution."""
-        return not self.shift and not self.damped and self.smearing == 1.0
-
-
-STAGES = (
-    Stage("DIIS"),
-    Stage("smearing × 16", smearing=16.0),
-    Stage("smearing × 4", smearing=4.0),
-    Stage("DIIS after smearing"),
-    Stage("optimal damping", damped=True),
-    Stage("DIIS after damping"),
-    Stage("level shift", shift=0.2),
-    Stage("DIIS after level shift"),
-)
-"""What the solver tries in turn. A metal's levels jump across the Fermi level as they fill: smearing calms
-that first. Damping goes downhill where DIIS finds no way, and a level shift keeps a state from flipping."""
-
-
-@dataclass(frozen=True)
-class Levels:
-    """Eigenstates of a Fock matrix.
-
-    Attributes
-    ----------
-    energies : (n_kept, M) float array
-        In eV.
-    orbitals : BlochMatrices
-        Columns are Bloch states.
-    chemical_potential : float
-        In eV.
-    """
-
-    energies: NDArray[np.float64]
-    orbitals: BlochMatrices
-    chemical_potential: float
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """Convex combination of density matrices, with its mean field, entropy and free energy bound."""
-
-    density: BlochMatrices
-    fock: BlochMatrices
-    entropy: float
-
-    def towards(self, new: "Mixture", temperature: float, degeneracy: float) -> "Mixture":
-        """The combination with another that minimises the free energy, which is quadratic but for -TS.
-
-        The entropy of a mixture is at least the mixture of the entropies, so the true free energy
-        falls by more than the parabola says.
-        """
-        change = new.density.map(torch.sub, self.density)
-        slope = degeneracy * self.fock.trace_product(change) - temperature * (new.entropy - self.entropy)
-        bend = degeneracy * new.fock.map(torch.sub, self.fock).trace_product(change)
-        step = 1.0 if bend <= -slope else min(1.0, max(0.0, -slope / bend))
-        return Mixture(
-            self.density.map(lambda old, d: old + step * d, change),
-            self.fock.map(lambda old, f: torch.lerp(old, f, step), new.fock),
-            (1 - step) * self.entropy + step * new.entropy,
-        )
 
 
 @dataclass
@@ -131,7 +45,7 @@ class Progress:
     single_iterations: int = 0
     verifying: bool = False
     retreats: int = 0
-    mixture: "Mixture | None" = None
+    mixture: Mixture | None = None
     plain_step: bool = True
     route: list[str] = field(default_factory=lambda: [STAGES[0].name])
     kind: str = ""
@@ -151,62 +65,6 @@ class Iteration:
     stage: str
     precision: str
     save: Callable[[str | Path], None]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What the loop needs to know of a Hartree-Fock problem.
-
-    Attributes
-    ----------
-    label : dict
-        Parameters that tell the problem from others, for messages and checkpoints.
-    mean_field : MeanField
-    electrons : float
-        Per cell.
-    temperature : float
-        In eV.
-    """
-
-    label: dict[str, Any]
-    mean_field: MeanField
-    electrons: float
-    temperature: float
-
-    @property
-    def name(self) -> str:
-        """For messages."""
-        return f"U = {self.label['U']:g} eV, filling {self.label['filling']:g}, nk = {self.label['nk']}"
-
-    def diagonalise(self, fock: BlochMatrices, smearing: float = 1.0) -> Levels:
-        """Eigenstates and chemical potential of Fock matrices."""
-        try:
-            solved = [torch.linalg.eigh(stack) for stack in fock.stacks]
-        except torch.linalg.LinAlgError as error:
-            raise FloatingPointError(f"the mean field at {self.name} is not finite") from error
-        energies = torch.cat([e for e, _ in solved]).double().cpu().numpy()
-        degeneracy = self.mean_field.degeneracy
-        mu = chemical_potential(
-            expand_levels(fock.reduction, energies), self.electrons / degeneracy, self.temperature * smearing
-        )
-        orbitals = BlochMatrices(fock.reduction, (solved[0][1], solved[1][1]))
-        return Levels(energies, orbitals, mu)
-
-    def density_matrix(self, levels: Levels, smearing: float = 1.0) -> tuple[BlochMatrices, float]:
-        """Density matrix ρ_ij(k) = Σ_n f ψ_i ψ_j* and entropy per cell in Boltzmann constants."""
-        temperature = self.temperature * smearing
-        occupation = fermi(levels.energies - levels.chemical_potential, temperature)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            terms = occupation * np.log(occupation) + (1 - occupation) * np.log1p(-occupation)
-        weights = levels.orbitals.reduction.weights
-        entropy = -self.mean_field.degeneracy * float(weights @ np.nan_to_num(terms).sum(axis=1))
-        filled = int(np.nonzero(occupation.max(axis=0) > 1e-17)[0].max()) + 1
-        result = levels.orbitals.map(torch.empty_like)
-        for b in range(len(result)):
-            columns = levels.orbitals[b][:, :filled]
-            weight = torch.from_numpy(occupation[b, :filled]).to(columns.device, columns.real.dtype)
-            fill_density(columns, weight, out=result[b])
-        return result, entropy
 
 
 def start_progress(density: BlochMatrices, entropy: float, mixed: bool) -> Progress:
@@ -346,10 +204,8 @@ def _choose_stage(problem: Problem, progress: Progress, residual: float) -> None
 
 def save_progress(path: str | Path, problem: Problem, progress: Progress) -> None:
     """Write an interrupted iteration, beside first and then renamed."""
-    path = Path(path)
-    beside = path.with_name(path.name + ".part")
-    torch.save({"label": problem.label, "progress": progress}, beside)
-    os.replace(beside, path)
+    with replacing(path) as beside:
+        torch.save({"label": problem.label, "progress": progress}, beside)
 
 
 def load_progress(path: str | Path, problem_label: dict[str, Any]) -> Progress:

@@ -137,9 +137,9 @@ def kekule_vectors(crystal: TwistedBilayer, layer: int) -> NDArray[np.float64]:
     (18, 2) float array
         Wave vectors in 1/Å.
     """
-    turn = (-1 if layer == 0 else 1) * crystal.angle / 2
-    angles = turn + np.arange(6) * np.pi / 3
-    corners = 4 * np.pi / (3 * GRAPHENE_LATTICE) * np.column_stack([np.cos(angles), np.sin(angles)])
+    b1, b2 = 2 * np.pi * np.linalg.inv(crystal.layer_lattices[layer]).T
+    three = np.array([2 * b1 + b2, b1 + 2 * b2, b1 - b2]) / 3
+    corners = np.concatenate([three, -three])
     offsets = np.stack(np.meshgrid(np.arange(-2, 3), np.arange(-2, 3), indexing="ij"), axis=-1).reshape(-1, 2)
     result = []
     for corner in corners:
@@ -152,8 +152,8 @@ def kekule_vectors(crystal: TwistedBilayer, layer: int) -> NDArray[np.float64]:
 
 def _bond_field(crystal: Crystal, kind: str) -> tuple[NeighbourPairs, NDArray]:
     """Bonds that a kind of start acts on, and amplitudes of unit size."""
-    if kind == "valley":
-        return _valley_currents(crystal)
+    if kind == "valley" and isinstance(crystal, TwistedBilayer):
+        return valley_currents(crystal)
     bonds = intralayer_bonds(crystal)
     if kind in ("kekule", "kramers") and isinstance(crystal, TwistedBilayer):
         pattern = _kekule_pattern(crystal, bonds)
@@ -169,35 +169,29 @@ def _diagonal(values: NDArray) -> csr_array:
     return csr_array((values.astype(complex), (place, place)), shape=(len(values), len(values)))
 
 
-def _valley_currents(crystal: Crystal) -> tuple[NeighbourPairs, NDArray]:
-    """Second-neighbour currents whose expectation value is +1 in one valley and -1 in the other.
+def valley_currents(crystal: TwistedBilayer) -> tuple[NeighbourPairs, NDArray]:
+    """Second-neighbour bonds and amplitudes that make the valley operator with their conjugates.
 
-    The valley operator of Colomés and Franz, Phys. Rev. Lett. 120, 086603 (2018), eq. 2.
+    i/(3√3) along every other of the six directions: 1 at a layer's K point, -1 at K'
+    (Colomés and Franz, Phys. Rev. Lett. 120, 086603 (2018); Ramires and Lado, ibid. 121, 146801
+    (2018), eq. 4). K lies along the layer's first primitive vector.
     """
-    pairs = neighbour_pairs(crystal, 1.1 * GRAPHENE_LATTICE)
-    length = np.linalg.norm(pairs.displacement, axis=1)
+    pairs = neighbour_pairs(crystal, 1.3 * GRAPHENE_LATTICE)
+    to_integers = np.linalg.inv(crystal.layer_lattices)[crystal.layer[pairs.source]]
+    steps = np.rint(np.einsum("pi,pij->pj", pairs.displacement[:, :2], to_integers)).astype(int)
     keep = crystal.layer[pairs.source] == crystal.layer[pairs.target]
-    keep &= np.abs(length - GRAPHENE_LATTICE) < 0.1 * GRAPHENE_LATTICE
-    # Along one of each pair of directions of the second neighbours; the other is its conjugate.
-    angle = np.arctan2(pairs.displacement[:, 1], pairs.displacement[:, 0])
-    sector = np.rint((angle - _bond_turn(crystal, pairs.source)) / (np.pi / 3)).astype(int) % 6
-    keep &= sector % 2 == 0
+    keep &= crystal.sublattice[pairs.source] == crystal.sublattice[pairs.target]
+    keep &= (steps[:, 0] - steps[:, 1]) % 3 == 1
     chosen = NeighbourPairs(
         pairs.source[keep], pairs.target[keep], pairs.cell[keep], pairs.displacement[keep]
     )
-    return chosen, np.full(int(keep.sum()), 1j / (3 * np.sqrt(3.0)), dtype=np.complex128)
-
-
-def _bond_turn(crystal: Crystal, atoms: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Angle in radians of a layer's first lattice vector, for the layer of each atom."""
-    angle = crystal.angle if isinstance(crystal, TwistedBilayer) else 0.0
-    return (crystal.layer[atoms] - 0.5) * angle
+    return chosen, np.full(int(keep.sum()), 1j / (3 * np.sqrt(3.0)))
 
 
 def _kekule_pattern(crystal: TwistedBilayer, bonds: NeighbourPairs) -> NDArray[np.float64]:
     """Bond pattern of unit root mean square with Fourier weight at the graphene K points."""
     middle = crystal.positions[bonds.source, :2] + bonds.displacement[:, :2] / 2
-    pattern = np.zeros(len(middle))
+    pattern: NDArray[np.float64] = np.zeros(len(middle))
     for layer in (0, 1):
         inside = crystal.layer[bonds.source] == layer
         pattern[inside] = np.cos(middle[inside] @ kekule_vectors(crystal, layer).T).sum(axis=1)

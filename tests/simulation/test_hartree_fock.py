@@ -19,6 +19,7 @@ from stm_core.simulation import (
 from stm_core.simulation.bloch import BlochMatrices
 from stm_core.simulation.mixing import FockDIIS
 from stm_core.simulation.observables import chemical_potential
+from stm_core.simulation.routes import STAGES, Stage
 from stm_core.simulation.symmetry import SymmetryReduction, candidate_operations
 
 ENERGY_TOLERANCE = 1e-8  # eV
@@ -270,12 +271,12 @@ def test_a_stalled_solution_takes_the_next_route(monkeypatch, caplog):
     assert "now smearing × 16" in caplog.text
 
 
-@pytest.mark.parametrize("stage", [s.name for s in scf.STAGES if not s.plain])
+@pytest.mark.parametrize("stage", [s.name for s in STAGES if not s.plain])
 def test_every_route_leads_to_the_same_state(monkeypatch, stage):
     setup = HartreeFock(TightBinding(TwistedBilayer(1, 3.0)), 5.0, GateScreenedCoulomb(), nk=2)
     expected = setup.solve(seed=0, tolerance=1e-8, progress=False)
-    chosen = [s for s in scf.STAGES if s.name == stage]
-    monkeypatch.setattr(scf, "STAGES", (*chosen, scf.Stage("DIIS after all")))
+    chosen = [s for s in STAGES if s.name == stage]
+    monkeypatch.setattr(scf, "STAGES", (*chosen, Stage("DIIS after all")))
     state = setup.solve(seed=0, tolerance=1e-8, progress=False)
     assert state.converged
     assert state.route[-1] == "DIIS after all"

@@ -1,0 +1,87 @@
+"""A Hartree-Fock problem as the self-consistency loop sees it: Fock matrices in, density matrices out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .bloch import BlochMatrices, expand_levels, fill_density
+from .fock import MeanField
+from .observables import chemical_potential, fermi
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Eigenstates of a Fock matrix.
+
+    Attributes
+    ----------
+    energies : (n_kept, M) float array
+        In eV.
+    orbitals : BlochMatrices
+        Columns are Bloch states.
+    chemical_potential : float
+        In eV.
+    """
+
+    energies: NDArray[np.float64]
+    orbitals: BlochMatrices
+    chemical_potential: float
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What the loop needs to know of a Hartree-Fock problem.
+
+    Attributes
+    ----------
+    label : dict
+        Parameters that tell the problem from others, for messages and checkpoints.
+    mean_field : MeanField
+    electrons : float
+        Per cell.
+    temperature : float
+        In eV.
+    """
+
+    label: dict[str, Any]
+    mean_field: MeanField
+    electrons: float
+    temperature: float
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"U = {self.label['U']:g} eV, filling {self.label['filling']:g}, nk = {self.label['nk']}"
+
+    def diagonalise(self, fock: BlochMatrices, smearing: float = 1.0) -> Levels:
+        """Eigenstates and chemical potential of Fock matrices."""
+        try:
+            solved = [torch.linalg.eigh(stack) for stack in fock.stacks]
+        except torch.linalg.LinAlgError as error:
+            raise FloatingPointError(f"the mean field at {self.name} is not finite") from error
+        energies = torch.cat([e for e, _ in solved]).double().cpu().numpy()
+        degeneracy = self.mean_field.degeneracy
+        mu = chemical_potential(
+            expand_levels(fock.reduction, energies), self.electrons / degeneracy, self.temperature * smearing
+        )
+        orbitals = BlochMatrices(fock.reduction, (solved[0][1], solved[1][1]))
+        return Levels(energies, orbitals, mu)
+
+    def density_matrix(self, levels: Levels, smearing: float = 1.0) -> tuple[BlochMatrices, float]:
+        """Density matrix ρ_ij(k) = Σ_n f ψ_i ψ_j* and entropy per cell in Boltzmann constants."""
+        temperature = self.temperature * smearing
+        occupation = fermi(levels.energies - levels.chemical_potential, temperature)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            terms = occupation * np.log(occupation) + (1 - occupation) * np.log1p(-occupation)
+        weights = levels.orbitals.reduction.weights
+        entropy = -self.mean_field.degeneracy * float(weights @ np.nan_to_num(terms).sum(axis=1))
+        filled = int(np.nonzero(occupation.max(axis=0) > 1e-17)[0].max()) + 1
+        result = levels.orbitals.map(torch.empty_like)
+        for b in range(len(result)):
+            columns = levels.orbitals[b][:, :filled]
+            weight = torch.from_numpy(occupation[b, :filled]).to(columns.device, columns.real.dtype)
+            fill_density(columns, weight, out=result[b])
+        return result, entropy
