@@ -81,18 +81,34 @@ class BlochMatrices:
         return torch.cat([torch.diagonal(stack, dim1=-2, dim2=-1).real for stack in self.stacks])
 
     def trace_product(self, other: "BlochMatrices") -> float:
-        """Σ_σ (1/n_k) Σ_k Re Tr[A† B] over all spins and k."""
+        """Σ_σ (1/n_k) Σ_k Re Tr[A B] over all spins and k, of Hermitian matrices by their lower halves."""
         total = 0.0
         for b, weight in enumerate(self.reduction.weights):
-            # Row by row, then in double: a million terms in single precision would lose four digits.
-            rows = torch.linalg.vecdot(self[b], other[b]).real
-            total += float(weight) * float(rows.sum(dtype=torch.float64))
+            one, two = self[b], other[b]
+            for rows, stop in staircase(len(one)):
+                # Row by row, then in double: a million terms in single precision would lose four digits.
+                left = torch.linalg.vecdot(one[rows, : rows.start], two[rows, : rows.start]).real
+                square = torch.linalg.vecdot(one[rows, rows.start : stop], two[rows, rows.start : stop]).real
+                total += float(weight) * float((2 * left + square).sum(dtype=torch.float64))
         return total
 
     def distance(self, other: "BlochMatrices") -> float:
-        """Largest difference of any element."""
-        pairs = zip(self.stacks, other.stacks, strict=True)
-        return max(float((a - b).abs().max()) for a, b in pairs if a.numel())
+        """Largest difference of any element, of Hermitian matrices by their lower halves."""
+        largest = 0.0
+        for b in range(len(self)):
+            for rows, stop in staircase(len(self[b])):
+                change = self[b][rows, :stop] - other[b][rows, :stop]
+                parts = torch.view_as_real(change) if change.is_complex() else change[..., None]
+                largest = max(largest, float(parts.square_().sum(dim=-1).max()))
+        return float(np.sqrt(largest))
+
+    def mirrored(self) -> "BlochMatrices":
+        """The Hermitian matrices whose lower halves these are."""
+        result = self.map(torch.clone)
+        for b in range(len(result)):
+            for rows, _ in staircase(len(result[b])):
+                result[b][: rows.start, rows] = result[b][rows, : rows.start].mH
+        return result
 
     def unfold(self, spin: int, k: int, columns: bool = True) -> torch.Tensor:
         """The matrix at any spin and k index; with ``columns=False`` only the rows are an atom index."""
@@ -121,10 +137,12 @@ def staircase(size: int, steps: int = 4) -> list[tuple[slice, int]]:
 
 
 def fill_density(columns: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
-    """Write Σ_n w_n ψ_n ψ_n† / ‖ψ_n‖², for columns (M, n), computing only its lower half."""
-    # In single precision the norms are off by enough to charge the cell and shift its potential.
-    weighted = columns * (weight / torch.linalg.vecdot(columns, columns, dim=0).real)
-    for rows, stop in staircase(len(columns)):
+    """Write Σ_n w_n ψ_n ψ_n† for columns (M, n), computing only its lower half."""
+    if weight.dtype == torch.float32:
+        # The norms are off by enough to charge the cell and shift its potential.
+        weight = weight / torch.linalg.vecdot(columns, columns, dim=0).real
+    weighted = columns * weight
+    for rows, stop in staircase(len(columns), 8):
         out[rows, :stop] = weighted[rows] @ columns[:stop].mH
         out[: rows.start, rows] = out[rows, : rows.start].mH
 

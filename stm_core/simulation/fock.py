@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .bloch import BlochMatrices, site_sum
+from .bloch import BlochMatrices, site_sum, staircase
 from .lattice import fractions
 from .symmetry import SymmetryReduction
 
@@ -33,18 +33,18 @@ class Gather:
             conjugate,
         )
 
-    def block(self, matrices: BlochMatrices, rows: slice) -> torch.Tensor:
-        """Some rows of the image, (n_rows, M)."""
+    def block(self, matrices: BlochMatrices, rows: slice, stop: int) -> torch.Tensor:
+        """Some rows of the image and its columns up to ``stop``, (n_rows, stop)."""
         matrix = matrices[self.source]
         if self.rows is None:
-            result = matrix[rows]
+            result = matrix[rows, :stop]
         else:
-            result = matrix.index_select(0, self.rows[rows]).index_select(1, self.rows)
+            result = matrix.index_select(0, self.rows[rows]).index_select(1, self.rows[:stop])
         if self.conjugate:
             result = result.conj()
         if self.phase is not None:
             phase = (self.phase if result.is_complex() else self.phase.real).to(result.dtype)
-            result = result * phase[rows, None] * phase.conj()
+            result = result * phase[rows, None] * phase[:stop].conj()
         return result
 
 
@@ -75,21 +75,25 @@ class Exchange:
         }
 
     def __call__(self, density: BlochMatrices) -> BlochMatrices:
-        """Exchange field in eV of a density matrix."""
+        """Lower halves of the exchange field in eV of a density matrix."""
         result = density.map(torch.empty_like)
         size = density.stacks[0].shape[-1]
         step = max(1, _CHUNK // (size * len(self._to_k)))
+        chunks = [
+            (slice(start, min(start + step, rows.stop)), stop)
+            for rows, stop in staircase(size)
+            for start in range(rows.start, rows.stop, step)
+        ]
         for spin, gathers in self._gathers.items():
             targets = [b for b, (owner, _) in enumerate(self.reduction.kept) if owner == spin]
-            for start in range(0, size, step):
-                rows = slice(start, min(start + step, size))
-                local = self._cells([gather.block(density, rows) for gather in gathers])
+            for rows, stop in chunks:
+                local = self._cells([gather.block(density, rows, stop) for gather in gathers])
                 local.mul_(self._strength(rows, local))
                 self._spread(local, rows, targets, result)
         return result
 
     def _cells(self, blocks: list[torch.Tensor]) -> torch.Tensor:
-        """ρ(R) of some rows, (n_R, n_rows, M), real where time reversal makes it so."""
+        """ρ(R) of some rows, (n_R, n_rows, stop), real where time reversal makes it so."""
         to_cells = self._to_cells
         if self.reduction.real_space:
             real = torch.stack([block.real if block.is_complex() else block for block in blocks])
@@ -105,25 +109,25 @@ class Exchange:
     def _strength(self, rows: slice, local: torch.Tensor) -> torch.Tensor:
         """-V(R) of some rows, repeated for the components of a spinor."""
         n = self.strength.shape[-1]
-        precision = local.real.dtype if local.is_complex() else local.dtype
+        precision, stop = local.real.dtype if local.is_complex() else local.dtype, local.shape[-1]
         if self.reduction.components == 1:
-            return -self.strength[:, rows].to(precision)
+            return -self.strength[:, rows, :stop].to(precision)
         atoms = torch.arange(rows.start, rows.stop, device=local.device) % n
-        return -self.strength[:, atoms].to(precision).repeat(1, 1, 2)
+        return -self.strength[:, atoms].to(precision).repeat(1, 1, 2)[..., :stop]
 
     def _spread(self, local: torch.Tensor, rows: slice, targets: list[int], result: BlochMatrices) -> None:
         """Bloch sums of some rows into the result."""
         n_real = self.reduction.n_real
         for b in targets:
-            phase = self._to_k[self.reduction.kept[b, 1]]
+            phase, place = self._to_k[self.reduction.kept[b, 1]], result[b][rows, : local.shape[-1]]
             if b < n_real:
-                result[b][rows] = torch.tensordot(phase.real.to(local.dtype), local, dims=1)
+                place.copy_(torch.tensordot(phase.real.to(local.dtype), local, dims=1))
             elif local.is_complex():
-                result[b][rows] = torch.tensordot(phase.to(local.dtype), local, dims=1)
+                place.copy_(torch.tensordot(phase.to(local.dtype), local, dims=1))
             else:
                 parts = torch.view_as_real(phase).T.contiguous().to(local.dtype)
                 cosine, sine = torch.tensordot(parts, local, dims=1)
-                result[b][rows] = torch.complex(cosine, sine)
+                place.copy_(torch.complex(cosine, sine))
 
 
 @dataclass(frozen=True)
@@ -169,7 +173,7 @@ class MeanField:
         self._rounded: BlochMatrices | None = None
 
     def __call__(self, density: BlochMatrices) -> tuple[BlochMatrices, float]:
-        """Fock matrices and total energy of a density matrix, both in eV.
+        """Lower halves of the Fock matrices and total energy of a density matrix, both in eV.
 
         The derivative of the energy with respect to the density matrix is the Fock matrix.
         """
@@ -192,6 +196,10 @@ class MeanField:
         n_blocks = density.reduction.n_spin * density.reduction.components
         energy += self.degeneracy * traces / 2 - local / 2
         return fock, energy + self.degeneracy * n_blocks * self.offset
+
+    def forget_rounded(self) -> None:
+        """Free what single precision needed."""
+        self._rounded = None
 
     def _constant(self, precision: torch.dtype) -> BlochMatrices:
         if precision == self.constant.precision:

@@ -17,7 +17,7 @@ from .coulomb import GateScreenedCoulomb
 from .fock import Exchange, Interaction, MeanField
 from .hopping import TightBinding
 from .problem import Problem
-from .scf import Iteration, Progress, iterate, load_progress, start_progress
+from .scf import Iteration, Progress, iterate, load_progress, start_progress, worth_single
 from .starts import StartingField, starting_field
 from .state import HartreeFockState
 from .symmetry import SymmetryReduction, candidate_operations, detect
@@ -206,7 +206,8 @@ class HartreeFock:
 
     def mean_field(self, density: BlochMatrices) -> tuple[BlochMatrices, float]:
         """Fock matrices and total energy (eV per cell) of a density matrix; see ``fock.MeanField``."""
-        return self.problem(density.reduction).mean_field(density)
+        fock, energy = self.problem(density.reduction).mean_field(density)
+        return fock.mirrored(), energy
 
     def _finish(
         self,
@@ -264,6 +265,8 @@ class HartreeFock:
             lambda spin, k: self._spinor(self._bare_hopping(k)) + fields[spin, k].toarray(),
             self.device,
         )
+        if self.mixed_precision and worth_single(perturbed):
+            perturbed = perturbed.to(torch.float32)
         density, entropy = problem.density_matrix(problem.diagonalise(perturbed))
         return field.kind, density, entropy
 
@@ -332,7 +335,7 @@ class HartreeFock:
             density, _ = problem.density_matrix(problem.diagonalise(layers))
         else:
             density = BlochMatrices.build(reduction, lambda *_: np.eye(n) / 2, self.device)
-        field = Exchange(self._exchange, reduction)(density)
+        field = Exchange(self._exchange, reduction)(density).mirrored()
         self._offset = field.trace_product(density) / 2
         self._bare = self._bare.map(torch.sub, field)
 

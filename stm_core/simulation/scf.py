@@ -67,9 +67,14 @@ class Iteration:
     save: Callable[[str | Path], None]
 
 
+def worth_single(matrices: BlochMatrices) -> bool:
+    """Whether single precision is quicker for matrices of this size."""
+    return matrices.stacks[0].shape[-1] >= _SINGLE_WORTH
+
+
 def start_progress(density: BlochMatrices, entropy: float, mixed: bool) -> Progress:
     """The iteration before its first step."""
-    single = mixed and density.stacks[0].shape[-1] >= _SINGLE_WORTH
+    single = mixed and worth_single(density)
     if single:
         density = density.to(torch.float32)
     return Progress(density, entropy, single)
@@ -182,6 +187,7 @@ def _choose_stage(problem: Problem, progress: Progress, residual: float) -> None
     stalled |= progress.retreats > _RETREATS
     if progress.single and (residual < _SINGLE_ENOUGH or stalled):
         progress.single = False
+        problem.mean_field.forget_rounded()
         progress.density = progress.density.to(torch.float64)
         progress.fock = None if progress.fock is None else progress.fock.to(torch.float64)
         progress.lowest, progress.retreats = None, 0
