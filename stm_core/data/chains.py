@@ -7,12 +7,15 @@ from .plan import Task
 from .progress import failure_path
 from .sample import read_sample, sample_path, state_path
 
+STARTS_FROM = 3
+"""Converged samples before it that one is extrapolated from: their density matrices give a parabola in U."""
+
 
 class Chain:
     """The unfinished part of a chain of samples.
 
-    Each sample starts from the stored state of the last one before it that converged. A state stays on disk
-    as long as a sample that is missing, or did not succeed, may start from it.
+    Each sample starts from the stored states of the last ones before it that converged. A state stays on
+    disk as long as a sample that is missing, or did not succeed, may start from it.
 
     Parameters
     ----------
@@ -33,16 +36,15 @@ class Chain:
         }
         left = {task for task in tasks if self._is_left(task, retry_failed)}
         for task in reversed(tasks):
-            previous = self.previous(task)
-            if task in left and previous and not state_path(folder, previous).exists():
-                left.add(previous)  # its state is gone, so it is made again
+            if task in left:  # where a state it starts from is gone, that is made again
+                left |= {other for other in self.previous(task) if not state_path(folder, other).exists()}
         self.left = deque(task for task in tasks if task in left)
         self._drop_states()
 
-    def previous(self, task: Task) -> Task | None:
-        """The sample whose state this one starts from; None for its seed's own field."""
+    def previous(self, task: Task) -> tuple[Task, ...]:
+        """The samples whose states this one starts from; none for its seed's own field."""
         before = self.tasks[: self.tasks.index(task)]
-        return next((other for other in reversed(before) if self._converged.get(other)), None)
+        return tuple([other for other in before if self._converged.get(other)][-STARTS_FROM:])
 
     def is_followed(self, task: Task) -> bool:
         """Whether another sample may start from this one."""
@@ -60,7 +62,10 @@ class Chain:
 
     def _drop_states(self) -> None:
         needed = {
-            self.previous(task) for task in self.tasks if task in self.left or not self._converged.get(task)
+            other
+            for task in self.tasks
+            if task in self.left or not self._converged.get(task)
+            for other in self.previous(task)
         }
         for task in self.tasks:
             if task not in needed:

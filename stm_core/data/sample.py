@@ -4,7 +4,7 @@ import hashlib
 import socket
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib import resources
@@ -26,6 +26,7 @@ from stm_core.simulation import (
     TightBinding,
     TwistedBilayer,
 )
+from stm_core.simulation.order import FlatBands, identify
 
 from .plan import SweepPlan, Task
 
@@ -49,7 +50,7 @@ def compute_sample(
     plan: SweepPlan,
     folder: Path,
     task: Task,
-    previous: Task | None = None,
+    previous: Sequence[Task] = (),
     keep_state: bool = False,
     device: str = "cpu",
     threads: int = 1,
@@ -65,8 +66,8 @@ def compute_sample(
     folder : Path
         Of the sweep; absolute where the work is done in another process.
     task : Task
-    previous : Task, optional
-        Sample whose stored state this one starts from.
+    previous : sequence of Task
+        Samples of ascending U whose stored states this one starts from, extrapolated to its U.
     keep_state : bool
         Store the state too, if it converged.
     device : str
@@ -82,15 +83,15 @@ def compute_sample(
     began = time.perf_counter()
     with _limited(threads):
         problem = _problem(plan, device).at(task.U, task.filling)
-        start = HartreeFockState.load(state_path(folder, previous)) if previous else None
+        start = [HartreeFockState.load(state_path(folder, other)) for other in previous]
         state = problem.solve(
             seed=task.seed,
-            start=start,
+            start=start or None,
             tolerance=plan.tolerance,
             max_iterations=int(plan.max_iterations),
             progress=False,
         )
-        sample = sample_of(state, task.seed, plan, COLD if previous is None else previous.U)
+        sample = sample_of(state, task.seed, plan, previous[-1].U if previous else COLD)
     if keep_state and state.converged:
         state.save(state_path(folder, task))
     # Last, so that a sample that is there has its state too.
@@ -140,7 +141,13 @@ def sample_of(state: HartreeFockState, seed: int, plan: SweepPlan, previous_U: f
         "converged": state.converged,
         "code_version": code_version(),
     }
-    return sample | {f"order_{name}": value for name, value in state.order_parameters().items()}
+    order = state.order_parameters()
+    bands = _flat_bands(plan)
+    if bands is not None:
+        flat = bands.order_parameters(state)
+        order |= flat
+        sample["phase"] = identify(flat)
+    return sample | {f"order_{name}": value for name, value in order.items()}
 
 
 def central_levels(state: HartreeFockState, number: int = 8) -> NDArray[np.float32]:
@@ -166,6 +173,16 @@ def _problem(plan: SweepPlan, device: str) -> HartreeFock:
     model = TightBinding(TwistedBilayer(int(plan.i), plan.spacing), plan.cutoff)
     coulomb = GateScreenedCoulomb(plan.epsilon, plan.gate_distance) if plan.epsilon else None
     return HartreeFock(model, 0.0, coulomb, nk=int(plan.nk), temperature=plan.temperature, device=device)
+
+
+@lru_cache(maxsize=1)
+def _flat_bands(plan: SweepPlan) -> FlatBands | None:
+    """The flat bands that orders are read in; None for a cell whose central bands touch others."""
+    model = TightBinding(TwistedBilayer(int(plan.i), plan.spacing), plan.cutoff)
+    try:
+        return FlatBands(model, int(plan.nk))
+    except ValueError:
+        return None
 
 
 @contextmanager

@@ -63,7 +63,22 @@ _VARIABLES: dict[str, _Description] = {
     "order_layer": (_SAMPLE, "f", "electrons per cell", "charge of the top layer minus the bottom layer"),
     "order_maximum_moment": (_SAMPLE, "f", "electrons", "largest spin of an atom"),
     "order_charge_modulation": (_SAMPLE, "f", "electrons", "largest minus smallest charge of an atom"),
+    "order_c3_breaking": (_SAMPLE, "f", "1", "share of the charge that a threefold turn changes"),
+    "order_kekule": (_SAMPLE, "f", "electrons", "Kekulé modulation of the bond order, per bond"),
+    "order_kekule_current": (_SAMPLE, "f", "electrons", "Kekulé modulation of the bond current, per bond"),
+    "order_spin_polarisation": (_SAMPLE, "f", "1", "flat bands: spin, 1 where saturated"),
+    "order_valley_polarisation": (_SAMPLE, "f", "1", "flat bands: valley K minus K', 1 where saturated"),
+    "order_sublattice_polarisation": (_SAMPLE, "f", "1", "flat bands: A minus B, 1 where saturated"),
+    "order_antiferromagnetism": (_SAMPLE, "f", "1", "flat bands: opposite spins on the sublattices"),
+    "order_spin_valley_locking": (_SAMPLE, "f", "1", "flat bands: opposite spins in the valleys"),
+    "order_anomalous_hall": (_SAMPLE, "f", "1", "flat bands: opposite sublattices in the valleys"),
+    "order_spin_hall": (_SAMPLE, "f", "1", "flat bands: opposite sublattices by valley and spin"),
+    "order_t_ivc": (_SAMPLE, "f", "1", "flat bands: intervalley coherence even under time reversal"),
+    "order_k_ivc": (_SAMPLE, "f", "1", "flat bands: intervalley coherence of the Kramers kind"),
+    "order_nematicity": (_SAMPLE, "f", "1", "flat bands: what a threefold turn changes"),
+    "phase": (_SAMPLE, "U", "1", "the flat-band orders that are strong, by name"),
 }
+_DEPENDS_ON_CELL = ("order_", "phase")  # not every cell has a twist, or flat bands apart from the others
 _KINDS = {"f": "floats", "i": "integers", "b": "truth values", "U": "texts"}
 _STORED_KINDS = {"U": "UOT"}  # NetCDF has texts of any length
 _COORDINATES = ("U", "filling", "seed", "start", "previous_U", "bias", "x", "y", "z", "layer", "sublattice")
@@ -235,7 +250,7 @@ def _check_seal(path: Path) -> None:
 def _check_schema(path: Path, ds: xr.Dataset) -> None:
     if ds.attrs.get("schema") != SCHEMA:
         raise ValueError(f"{path} has schema {ds.attrs.get('schema')!r}, but {SCHEMA!r} is needed")
-    required = {name: entry for name, entry in _VARIABLES.items() if not name.startswith("order_")}
+    required = {name: entry for name, entry in _VARIABLES.items() if not name.startswith(_DEPENDS_ON_CELL)}
     missing = [name for name in required if name not in ds.variables]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}; it is not a complete sweep")
