@@ -1,6 +1,7 @@
 """What a sweep computes: a plan, readable as a few lines of YAML."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
-from stm_core.simulation import GateScreenedCoulomb, TwistedBilayer
+from stm_core.simulation import GateScreenedCoulomb, TightBinding, TwistedBilayer
 
 _DIGITS = {"U": 5, "filling": 3, "seed": 0}
 # Written out, since these are what a person types: an inclusive range, or uniform random draws.
@@ -94,6 +95,8 @@ class SweepPlan:
         seed instead of from its seed's field, which follows a branch even where others lie lower.
     i, spacing, cutoff : int, float, float
         Twist index, layer spacing and longest hopping in Å.
+    heterostrain, strain_angle, layer_potential : float
+        As in ``TwistedBilayer`` and ``TightBinding``: relative elongation, direction in radians, eV.
     epsilon, gate_distance : float
         Coulomb interaction; ``epsilon = 0`` switches it off.
     nk, temperature, tolerance, max_iterations
@@ -117,6 +120,9 @@ class SweepPlan:
     i: int = 9
     spacing: float = 2.94
     cutoff: float = 8.0
+    heterostrain: float = 0.0
+    strain_angle: float = 0.0
+    layer_potential: float = 0.0
     epsilon: float = 10.0
     gate_distance: float = 100.0
     nk: int = 1
@@ -146,14 +152,26 @@ class SweepPlan:
             if name != "bias" and (isinstance(value, bool) or not isinstance(value, int | float)):
                 hint = "; YAML takes 1.0e-6 for a number, but 1e-6 for text" if isinstance(value, str) else ""
                 raise ValueError(f"a sweep plan needs a number for {name}, not {value!r}{hint}")
-            if name in ("nk", "max_iterations") and value != int(value):
+            if name in ("i", "nk", "max_iterations") and value != int(value):
                 raise ValueError(f"a sweep plan needs a whole number for {name}, not {value!r}")
         for name in ("cutoff", "nk", "temperature", "tolerance", "max_iterations", "broadening"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"a sweep plan needs a positive {name}, not {getattr(self, name)}")
-        TwistedBilayer(self.i, self.spacing)  # refuses a geometry that cannot be built
+        if not math.isfinite(self.layer_potential):
+            raise ValueError(f"a sweep plan needs a finite layer_potential, not {self.layer_potential}")
+        _ = self.crystal  # refuses a geometry that cannot be built
         if self.epsilon:
             GateScreenedCoulomb(self.epsilon, self.gate_distance)
+
+    @property
+    def crystal(self) -> TwistedBilayer:
+        """The atoms that all samples share."""
+        return TwistedBilayer(int(self.i), self.spacing, self.heterostrain, self.strain_angle)
+
+    @property
+    def model(self) -> TightBinding:
+        """The hopping between them."""
+        return TightBinding(self.crystal, self.cutoff, layer_potential=self.layer_potential)
 
     @property
     def physics(self) -> dict[str, Any]:
@@ -247,9 +265,8 @@ def _spread(name: str, given: Mapping[str, Any]) -> list[float]:
     if "random" in keys:
         rng = np.random.default_rng(_whole(given["seed"]))
         return np.asarray(rng.uniform(low, high, int(count))).tolist()
-    steps = int(
-        np.floor(count + 1e-9)
-    )  # the end belongs to the range even where the step is no binary fraction
+    # The end belongs to the range even where the step is no binary fraction.
+    steps = int(np.floor(count + 1e-9))
     return [low + index * float(given["step"]) for index in range(steps + 1)]
 
 

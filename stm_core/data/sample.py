@@ -19,14 +19,7 @@ from threadpoolctl import threadpool_limits
 
 import stm_core
 from stm_core.files import replacing
-from stm_core.simulation import (
-    GateScreenedCoulomb,
-    HartreeFock,
-    HartreeFockState,
-    TightBinding,
-    TwistedBilayer,
-)
-from stm_core.simulation.order import FlatBands, identify
+from stm_core.simulation import FlatBands, GateScreenedCoulomb, HartreeFock, HartreeFockState, identify
 
 from .plan import SweepPlan, Task
 
@@ -170,17 +163,15 @@ def code_version() -> str:
 @lru_cache(maxsize=1)
 def _problem(plan: SweepPlan, device: str) -> HartreeFock:
     """The mean-field problem all samples of a plan share; a process meets one plan at a time."""
-    model = TightBinding(TwistedBilayer(int(plan.i), plan.spacing), plan.cutoff)
     coulomb = GateScreenedCoulomb(plan.epsilon, plan.gate_distance) if plan.epsilon else None
-    return HartreeFock(model, 0.0, coulomb, nk=int(plan.nk), temperature=plan.temperature, device=device)
+    return HartreeFock(plan.model, 0.0, coulomb, nk=int(plan.nk), temperature=plan.temperature, device=device)
 
 
 @lru_cache(maxsize=1)
 def _flat_bands(plan: SweepPlan) -> FlatBands | None:
     """The flat bands that orders are read in; None for a cell whose central bands touch others."""
-    model = TightBinding(TwistedBilayer(int(plan.i), plan.spacing), plan.cutoff)
     try:
-        return FlatBands(model, int(plan.nk))
+        return FlatBands(plan.model, int(plan.nk))
     except ValueError:
         return None
 

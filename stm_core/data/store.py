@@ -85,8 +85,9 @@ _COORDINATES = ("U", "filling", "seed", "start", "previous_U", "bias", "x", "y",
 _MAPS = ("ldos", "charge", "magnetisation")
 _TITLE = "Hartree-Fock solutions of twisted bilayer graphene and their local density of states"
 _PARAMETER_UNITS = (
-    "spacing, cutoff, gate_distance, lattice: Å; temperature, broadening: eV; tolerance: electrons; "
-    "angle_deg: degrees; i, nk, epsilon, max_iterations: 1"
+    "spacing, cutoff, gate_distance, lattice: Å; temperature, broadening, layer_potential: eV; "
+    "tolerance: electrons; angle_deg, twist_deg: degrees; strain_angle: radians; "
+    "i, nk, epsilon, max_iterations, heterostrain, realised_strain: 1"
 )
 _SEAL = b"\nsha256 %b\n"
 _SEAL_PATTERN = re.compile(rb"\nsha256 ([0-9a-f]{64})\n\Z")
@@ -140,7 +141,12 @@ def dataset_from_samples(
         place = coordinates if name in _COORDINATES else data
         place[name] = (dimensions, values, {"units": unit, "long_name": meaning})
     described = {"schema": SCHEMA, "title": _TITLE, "parameter_units": _PARAMETER_UNITS}
-    geometry = {"angle_deg": float(np.degrees(crystal.angle)), "lattice": crystal.lattice.ravel()}
+    geometry = {
+        "angle_deg": float(np.degrees(crystal.angle)),
+        "twist_deg": float(np.degrees(crystal.realised_twist)),
+        "realised_strain": crystal.realised_strain.ravel(),
+        "lattice": crystal.lattice.ravel(),
+    }
     return xr.Dataset(data, coordinates, {**described, **geometry, **attributes})
 
 

@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
-from stm_core.files import UNFINISHED, replacing
-from stm_core.simulation import TwistedBilayer
+from stm_core.files import UNFINISHED
 
 from .chains import Chain
 from .plan import SweepPlan, Task
 from .progress import SweepLog, SweepStatus, failure_path, record_failure, status
+from .record import check_record, write_record
 from .sample import compute_sample, read_sample, sample_path
 from .store import dataset_from_samples, write_dataset
 from .workers import Workforce, check_device, fitting_workers, workforce
@@ -42,26 +41,20 @@ class Sweep:
     plan : SweepPlan
     folder : path
         Made by ``run`` if missing. A folder keeps the physics it was started with, except for
-        ``max_iterations``; U, fillings, seeds and blocks may be added later, but not to a warm plan, whose
-        samples depend on those before them.
+        ``max_iterations``; U, fillings, seeds and blocks may be added later. To a warm plan only such that
+        the samples already there keep the ones before them: further blocks after the others, or higher U.
 
     Raises
     ------
     ValueError
-        If the folder holds samples of other physics.
+        If the folder holds samples of other physics, or with others before them in their warm chain.
     """
 
     def __init__(self, plan: SweepPlan, folder: str | Path) -> None:
         self.plan, self.folder = plan, Path(folder).absolute()
         self._log = SweepLog(self.folder)
         if self._record.exists():
-            known, ours = yaml.safe_load(self._record.read_text(encoding="utf-8")), self._identity()
-            names = sorted({*known, *ours} - {"max_iterations"})
-            changed = [name for name in names if known.get(name) != ours.get(name)]
-            if changed:
-                raise ValueError(
-                    f"{self.folder} holds a sweep with other {', '.join(changed)}; choose another folder"
-                )
+            check_record(self._record, plan)
 
     @property
     def missing(self) -> list[Task]:
@@ -153,8 +146,7 @@ class Sweep:
         attributes = {**self.plan.physics, "code_version": ", ".join(versions)}
         bias = np.array(attributes.pop("bias"))
         path = self.folder / "dataset.nc"
-        crystal = TwistedBilayer(int(self.plan.i), self.plan.spacing)
-        write_dataset(dataset_from_samples(samples, crystal, bias, attributes), path)
+        write_dataset(dataset_from_samples(samples, self.plan.crystal, bias, attributes), path)
         return path
 
     def _work(self, chains: list[Chain], force: Workforce, how: dict[str, Any], progress: bool) -> None:
@@ -213,13 +205,6 @@ class Sweep:
     def _record(self) -> Path:
         return self.folder / "physics.yml"
 
-    def _identity(self) -> dict[str, Any]:
-        """What the samples of a folder have in common, as YAML keeps it."""
-        shared = {name: list(v) if isinstance(v, tuple) else v for name, v in self.plan.physics.items()}
-        if self.plan.warm:
-            shared["warm chains"] = [[task.name for task in chain] for chain in self.plan.chains]
-        return shared
-
     @contextmanager
     def _claimed(self) -> Iterator[None]:
         """The folder, made ready and held against other runs."""
@@ -232,9 +217,7 @@ class Sweep:
         try:
             for unfinished in self.folder.rglob(f"*{UNFINISHED}"):
                 unfinished.unlink(missing_ok=True)
-            if not self._record.exists():
-                with replacing(self._record) as beside:
-                    beside.write_text(yaml.safe_dump(self._identity()), encoding="utf-8")
+            write_record(self._record, self.plan)
             yield
         finally:
             lock.release()

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from dask.system import CPU_COUNT
 
-from stm_core.simulation import TwistedBilayer
-
 from .plan import SweepPlan
 
 if TYPE_CHECKING:
@@ -24,8 +22,7 @@ _SHARE = 0.8  # of the memory; the rest is for the system and what else runs
 
 def sample_memory(plan: SweepPlan) -> float:
     """Memory of the matrices that one sample of a plan takes at its peak, in bytes (an estimate)."""
-    n_atoms = TwistedBilayer(int(plan.i), plan.spacing).n_atoms
-    return _MATRICES * 2 * plan.nk**2 * n_atoms**2 * 16
+    return _MATRICES * 2 * plan.nk**2 * plan.crystal.n_atoms**2 * 16
 
 
 def fitting_workers(plan: SweepPlan, device: str = "cpu") -> tuple[int, int]:

@@ -44,7 +44,8 @@ def graphene_vectors(cell: Any, layer: str = "top") -> dict[str, NDArray[np.floa
     Parameters
     ----------
     cell : TwistedBilayer
-        Anything with `angle` in radians, whose layers turn by ∓θ/2.
+        Anything with `layer_lattices` (2, 2, 2): primitive vectors 60° apart of the bottom and the top
+        layer, strained or not.
     layer : str
         "top" or "bottom".
 
@@ -52,7 +53,7 @@ def graphene_vectors(cell: Any, layer: str = "top") -> dict[str, NDArray[np.floa
     -------
     dict
         "Bragg", the first shell of graphene's reciprocal vectors, and "K", the corners of its Brillouin
-        zone, where intervalley coherence shows: each (6, 2) in 1/Å.
+        zone, where intervalley coherence shows: each (6, 2) in 1/Å, counter-clockwise.
 
     Raises
     ------
@@ -61,15 +62,9 @@ def graphene_vectors(cell: Any, layer: str = "top") -> dict[str, NDArray[np.floa
     """
     if layer not in LAYERS:
         raise ValueError(f"layer is {layer!r}; accepted are 'top' and 'bottom'.")
-    turn = cell.angle / 2 * (1 if layer == "top" else -1)
-    vectors = {}
-    for name, length, first in (
-        ("Bragg", 4 * np.pi / (np.sqrt(3) * GRAPHENE_LATTICE), np.pi / 6),
-        ("K", 4 * np.pi / (3 * GRAPHENE_LATTICE), 0.0),
-    ):
-        angles = turn + first + np.arange(6) * np.pi / 3
-        vectors[name] = length * np.column_stack([np.cos(angles), np.sin(angles)])
-    return vectors
+    reciprocal = 2 * np.pi * np.linalg.inv(np.asarray(cell.layer_lattices)[LAYERS[layer]]).T
+    halves = {"Bragg": np.array([[1, 1], [0, 1], [-1, 0]]), "K": np.array([[2, 1], [1, 2], [-1, 1]]) / 3}
+    return {name: np.concatenate([half, -half]) @ reciprocal for name, half in halves.items()}
 
 
 def _window_vectors(cell: Any, extent: float) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from stm_core.imaging.distortions import Amount, Imperfection, draw, tip_raised
 from stm_core.imaging.scan import ScanMap
@@ -36,8 +37,8 @@ class GainDrift(Imperfection):
 
 
 @dataclass(frozen=True)
-class ScanLineNoise(Imperfection):
-    """Every line is drawn at a slightly different height.
+class HeightNoise(Imperfection):
+    """The tip moves up and down while it scans.
 
     Parameters
     ----------
@@ -49,41 +50,44 @@ class ScanLineNoise(Imperfection):
 
     height: Amount
     work_function: float = 4.5
-    label: ClassVar[str] = "scan-line noise"
     unit: ClassVar[str] = "pm"
 
     def __call__(self, scan: ScanMap, rng: Generator) -> ScanMap:
-        heights = draw(self.height, rng) * rng.standard_normal((len(scan.values), 1))
-        return replace(scan, values=tip_raised(scan.values, heights, self.work_function))
+        picometres = draw(self.height, rng) * self.motion(scan.values.shape, rng)
+        return replace(scan, values=tip_raised(scan.values, picometres, self.work_function))
+
+    def motion(self, shape: tuple[int, ...], rng: Generator) -> NDArray[np.float64]:
+        """Heights of unit variance, of a shape that goes with (ny, nx)."""
+        raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class FlickerNoise(Imperfection):
+class ScanLineNoise(HeightNoise):
+    """Every line is drawn at a slightly different height. Parameters as in `HeightNoise`."""
+
+    label: ClassVar[str] = "scan-line noise"
+
+    def motion(self, shape: tuple[int, ...], rng: Generator) -> NDArray[np.float64]:
+        """One height for each line, (ny, 1)."""
+        return rng.standard_normal((shape[0], 1))
+
+
+class FlickerNoise(HeightNoise):
     """The tip's height wanders in time with a power spectrum 1/f, pixel after pixel and line after line.
 
-    Parameters
-    ----------
-    height : float or pair
-        Root mean square height in pm.
-    work_function : float
-        Φ in eV.
+    Parameters as in `HeightNoise`.
     """
 
-    height: Amount
-    work_function: float = 4.5
     label: ClassVar[str] = "1/f noise"
-    unit: ClassVar[str] = "pm"
 
-    def __call__(self, scan: ScanMap, rng: Generator) -> ScanMap:
-        ny, nx = scan.values.shape
+    def motion(self, shape: tuple[int, ...], rng: Generator) -> NDArray[np.float64]:
+        """One height for each pixel, (ny, nx)."""
+        ny, nx = shape
         # A line takes as long to come back as to draw; the way back is drawn and thrown away.
         spectrum = np.fft.rfft(rng.standard_normal(2 * ny * nx))
         index = np.arange(len(spectrum))
         spectrum = np.where(index > 0, spectrum / np.sqrt(np.maximum(index, 1)), 0.0)
         height = np.fft.irfft(spectrum, n=2 * ny * nx)
-        height *= draw(self.height, rng) / height.std()
-        forward = height.reshape(ny, 2, nx)[:, 0]
-        return replace(scan, values=tip_raised(scan.values, forward, self.work_function))
+        return np.asarray(height / height.std()).reshape(ny, 2, nx)[:, 0]
 
 
 @dataclass(frozen=True)

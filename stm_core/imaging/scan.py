@@ -184,16 +184,16 @@ class SurfaceLDOS:
         Parameters
         ----------
         cell : TwistedBilayer
-            The unstrained cell given to `above`.
+            The cell given to `above`, with its `layer_lattices`; a strain it has already is added to.
         strain : float
             Elongation of the top layer minus that of the bottom one, half in each.
         angle : float
             Direction of the elongation in radians from x.
         """
         tensor = uniaxial(strain, angle)
-        stretch_top, stretch_bottom = (np.linalg.inv(np.eye(2) + half * tensor) for half in (0.5, -0.5))
-        top, bottom = (rotation(sign * cell.angle / 2)[:2, :2] for sign in (1, -1))
-        moire = np.linalg.inv(top - bottom).T @ (top.T @ stretch_top - bottom.T @ stretch_bottom)
+        stretch_bottom, stretch_top = (np.linalg.inv(np.eye(2) + half * tensor) for half in (-0.5, 0.5))
+        bottom, top = (np.linalg.inv(lattice).T for lattice in cell.layer_lattices)
+        moire = np.linalg.inv(top - bottom) @ (top @ stretch_top - bottom @ stretch_bottom)
         whole = _nearest(self.vectors, graphene_vectors(cell, "top")["K"][:2])
         return replace(self, vectors=whole @ stretch_top + (self.vectors - whole) @ moire)
 

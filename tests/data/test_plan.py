@@ -134,6 +134,10 @@ def shipped_plan():
         ("U: [1]\ni: 0\n", "twist index i must be a whole number of at least 1"),
         ("U: [1]\nnk: 0\n", "positive nk"),
         ("U: [1]\nepsilon: -1\n", "epsilon must be positive"),
+        ("U: [1]\ni: 9.5\n", "whole number for i"),
+        ("U: [1]\nheterostrain: 0.5\n", "heterostrain must lie within half the twist angle"),
+        ("U: [1]\nheterostrain: 0.001\n", "strains come in steps"),
+        ("U: [1]\nlayer_potential: .inf\n", "finite layer_potential"),
     ],
 )
 def test_bad_plans_are_refused(tmp_path, content, message):

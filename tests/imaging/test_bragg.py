@@ -111,8 +111,9 @@ def test_bad_input_is_named(cell, maps):
         bragg_amplitudes(cell, np.full(cell.n_atoms, np.nan))
 
 
-def test_graphene_vectors_are_the_layers_reciprocal_lattice_and_its_corners():
-    cell = TwistedBilayer(i=4)
+@pytest.mark.parametrize("strain", [0.0, 0.02])
+def test_graphene_vectors_are_the_layers_reciprocal_lattice_and_its_corners(strain):
+    cell = TwistedBilayer(i=6, heterostrain=strain, strain_angle=0.3)
     for layer, number in (("bottom", 0), ("top", 1)):
         vectors = graphene_vectors(cell, layer)
         same = cell.positions[(cell.layer == number) & (cell.sublattice == 0), :2]
@@ -122,5 +123,11 @@ def test_graphene_vectors_are_the_layers_reciprocal_lattice_and_its_corners():
         tripled = np.exp(3j * (same - same[0]) @ vectors["K"].T)
         np.testing.assert_allclose(tripled, 1.0, atol=1e-9)
         assert np.abs(np.exp(1j * (same - same[0]) @ vectors["K"].T) - 1).max() > 1
+        for name, shell in vectors.items():
+            directions = np.degrees(np.unwrap(np.arctan2(shell[:, 1], shell[:, 0])))
+            np.testing.assert_allclose(np.diff(directions), 60, atol=2 if strain else 1e-9)
+            assert strain or directions[0] == pytest.approx(
+                (30 if name == "Bragg" else 0) + (number - 0.5) * np.degrees(cell.angle)
+            )
     with pytest.raises(ValueError, match="'top' and 'bottom'"):
         graphene_vectors(cell, "both")

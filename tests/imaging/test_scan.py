@@ -158,6 +158,19 @@ def test_heterostrain_moves_the_peaks_with_the_layers(strain, angle):
             np.testing.assert_allclose(moved, [m, n] @ new, atol=1e-9)
 
 
+def test_two_strains_add_up():
+    cell = TwistedBilayer(i=6, spacing=3.0, heterostrain=0.02, strain_angle=0.3)
+    surface = SurfaceLDOS.above(cell, np.ones(cell.n_atoms))
+    more = surface.heterostrained(cell, 0.004, 0.3)
+    assert np.abs(more.vectors - surface.vectors).max() > 1e-3
+    signed = np.concatenate([more.vectors, -more.vectors])
+    for vectors, stretch in zip(cell.layer_lattices[::-1], (0.002, -0.002), strict=True):
+        along = np.array([np.cos(0.3), np.sin(0.3)])
+        tensor = stretch * (np.outer(along, along) - 0.16 * (np.eye(2) - np.outer(along, along)))
+        for peak in 2 * np.pi * np.linalg.inv(vectors @ (np.eye(2) + tensor)).T:
+            assert np.linalg.norm(signed - peak, axis=1).min() < 1e-9
+
+
 def test_graphene_peaks_survive_the_tip(shipped):
     cell, _, scan = shipped
     peaks = np.abs(scan_amplitudes(scan, graphene_vectors(cell)["Bragg"]))
