@@ -1,6 +1,7 @@
 """Samples that start from one another: which are left to compute, and from what."""
 
 from collections import deque
+from math import prod
 from pathlib import Path
 
 from .plan import Task
@@ -9,6 +10,9 @@ from .sample import read_sample, sample_path, state_path
 
 STARTS_FROM = 3
 """Converged samples before it that one is extrapolated from: their density matrices give a parabola in U."""
+
+_REACH = 1.5
+"""How much more than evenly spaced samples an extrapolation may magnify what is left of their errors."""
 
 
 class Chain:
@@ -43,8 +47,10 @@ class Chain:
 
     def previous(self, task: Task) -> tuple[Task, ...]:
         """The samples whose states this one starts from; none for its seed's own field."""
-        before = self.tasks[: self.tasks.index(task)]
-        return tuple([other for other in before if self._converged.get(other)][-STARTS_FROM:])
+        chosen = self._before(task)
+        while len(chosen) > 1 and _magnification(task.U, chosen) > _REACH * (2 ** len(chosen) - 1):
+            chosen = chosen[1:]
+        return tuple(chosen)
 
     def is_followed(self, task: Task) -> bool:
         """Whether another sample may start from this one."""
@@ -60,13 +66,25 @@ class Chain:
             return retry_failed and not self._converged[task]
         return retry_failed or not failure_path(self.folder, task).exists()
 
+    def _before(self, task: Task) -> list[Task]:
+        before = self.tasks[: self.tasks.index(task)]
+        return [other for other in before if self._converged.get(other)][-STARTS_FROM:]
+
     def _drop_states(self) -> None:
         needed = {
             other
             for task in self.tasks
             if task in self.left or not self._converged.get(task)
-            for other in self.previous(task)
+            for other in self._before(task)
         }
         for task in self.tasks:
             if task not in needed:
                 state_path(self.folder, task).unlink(missing_ok=True)
+
+
+def _magnification(U: float, nodes: list[Task]) -> float:
+    """Sum of the absolute weights by which the polynomial through the nodes gives its value at U.
+
+    2ⁿ - 1 for the next of n evenly spaced ones, and without bound where the last ones lie close together.
+    """
+    return sum(abs(prod((U - b.U) / (a.U - b.U) for b in nodes if b != a)) for a in nodes)

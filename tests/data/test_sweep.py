@@ -16,6 +16,8 @@ from filelock import FileLock
 
 from stm_core.data import Sweep, SweepPlan, load_dataset
 from stm_core.data import sample as sample_module
+from stm_core.data.chains import Chain
+from stm_core.data.plan import Task
 from stm_core.data.workers import fitting_workers, sample_memory
 from stm_core.simulation import (
     GateScreenedCoulomb,
@@ -296,6 +298,23 @@ def test_a_lost_state_is_made_again(tmp_path, broken_at, monkeypatch):
     sweep = Sweep(plan, folder)
     sweep.run(progress=False, retry_failed=True)
     assert sweep.gather().read_bytes() == expected
+
+
+def test_an_extrapolation_does_not_reach_far(tmp_path):
+    tasks = tuple(Task(U, 0.0, 0) for U in (0.0, 1.0, 2.0, 3.0, 3.01, 3.5, 4.0))
+    chain = Chain(tmp_path, tasks)
+    for _ in tasks:
+        chain.finish(converged=True)
+    starts = [[other.U for other in chain.previous(task)] for task in tasks]
+    assert starts == [[], [0], [0, 1], [0, 1, 2], [1, 2, 3], [3.01], [3.01, 3.5]]
+
+
+def test_unevenly_spaced_samples_find_their_states(tmp_path):
+    plan = small_plan(U=(0, 1, 2, 2.01, 2.5, 3), seed=(0,), warm=True)
+    sweep = Sweep(plan, tmp_path)
+    sweep.run(progress=False)
+    assert not sweep.status().problems
+    assert sweep.status().done == 6
 
 
 def test_a_full_disk_stops_the_run_and_blames_no_sample(tmp_path, monkeypatch):
