@@ -11,7 +11,9 @@ from stm_core.viewing.curves import (
 from stm_core.viewing.display import figure_html, show
 from stm_core.viewing.explorer import Explorer, explorer
 from stm_core.viewing.figures import ft_ldos_map, ldos_map, similarity_matrix
+from stm_core.viewing.inpage import PageStates, in_page, show_in_page
 from stm_core.viewing.page import explorer_figure
+from stm_core.viewing.page_network import distance_in_page, export_for_page
 from stm_core.viewing.panels import attribution_panels, panels_against_U, training_curves
 from stm_core.viewing.panorama import cover_figure, road_figure
 from stm_core.viewing.scans import imperfection_gallery
@@ -19,16 +21,20 @@ from stm_core.viewing.spectrum import bias_figure
 
 __all__ = [
     "Explorer",
+    "PageStates",
     "attribution_panels",
     "band_figure",
     "bias_figure",
     "cover_figure",
     "curve_figure",
+    "distance_in_page",
     "explorer",
     "explorer_figure",
+    "export_for_page",
     "figure_html",
     "ft_ldos_map",
     "imperfection_gallery",
+    "in_page",
     "ldos_map",
     "level_figure",
     "panels_against_U",
@@ -37,6 +43,7 @@ __all__ = [
     "road_figure",
     "scf_convergence",
     "show",
+    "show_in_page",
     "similarity_matrix",
     "training_curves",
 ]

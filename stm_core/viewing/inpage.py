@@ -1,7 +1,6 @@
-"""What a page needs to run a network by itself: weights, interval and known range as plain JSON.
+"""Panels that a published page runs by itself, without Python: what they are given, and how they get there.
 
-A published page has no Python. ``book/_static/stm`` holds the other half: the same layers, the same transform
-and the same class activation map, written for a browser.
+``book/_static/stm`` holds the scripts that draw them.
 """
 
 from __future__ import annotations
@@ -9,178 +8,123 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
+import matplotlib
 import numpy as np
-import torch
+import xarray as xr
 from IPython.display import display
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.distance import cdist
-from torch import nn
 
-from stm_core.learning import Convolutional, FullyConnected, ImageNetwork, Regressor, predict
-from stm_core.learning.checkpoints import as_images, as_labelled_images
-from stm_core.learning.evaluation import Trained, as_regressor
-
-SCHEMA = "stm_core page network 1"
-_LARGEST = 4_000_000  # weights: 16 MB of a page
-_FLAT = 1e-3  # spread of a feature that hardly varies, as a share of the typical one
-
-Layer = dict[str, Any]
+from stm_core.data import ldos_image
+from stm_core.viewing.display import MAP, k_extent
+from stm_core.viewing.scene import FLOOR, Scene
 
 
-def packed(values: ArrayLike | torch.Tensor) -> dict[str, Any]:
+def packed(values: ArrayLike) -> dict[str, Any]:
     """Numbers as ``{"shape": …, "float32": base64 of little-endian values}``."""
-    array = np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values, dtype="<f4")
+    array = np.asarray(values, dtype="<f4")
     return {"shape": list(array.shape), "float32": base64.b64encode(array.tobytes()).decode()}
 
 
-def _convolution(module: nn.Conv2d) -> Layer:
-    bias = None if module.bias is None else packed(module.bias)
-    stride, padding = module.stride[0], cast(tuple[int, ...], module.padding)[0]
-    return {
-        "kind": "conv",
-        "weight": packed(module.weight),
-        "bias": bias,
-        "stride": stride,
-        "padding": padding,
-    }
+def unpacked(values: Mapping[str, Any]) -> NDArray[np.float32]:
+    """What `packed` was given, in single precision."""
+    return np.frombuffer(base64.b64decode(values["float32"]), "<f4").reshape(values["shape"])
 
 
-def _batch_norm(module: nn.BatchNorm2d) -> Layer:
-    """Batch normalisation as it is after training: one factor and one shift for each channel."""
-    mean, variance = (cast(torch.Tensor, t).double() for t in (module.running_mean, module.running_var))
-    scale = module.weight.double() / torch.sqrt(variance + module.eps)
-    return {"kind": "affine", "scale": packed(scale), "shift": packed(module.bias.double() - scale * mean)}
+def packed_levels(values: ArrayLike) -> dict[str, Any]:
+    """Numbers from 0 to 1 on 256 levels as ``{"shape": …, "levels": base64 of bytes}``."""
+    array = np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8)
+    return {"shape": list(array.shape), "levels": base64.b64encode(array.tobytes()).decode()}
 
 
-def _linear(module: nn.Linear) -> Layer:
-    bias = None if module.bias is None else packed(module.bias)
-    return {"kind": "dense", "weight": packed(module.weight), "bias": bias}
+@dataclass(frozen=True, eq=False)
+class PageStates:
+    """The states of lowest energy that a panel of the page shows.
 
-
-_PACKERS: dict[type[nn.Module], Callable[[Any], Layer]] = {
-    nn.Conv2d: _convolution,
-    nn.BatchNorm2d: _batch_norm,
-    nn.Linear: _linear,
-    nn.ReLU: lambda module: {"kind": "relu"},
-    nn.GELU: lambda module: {"kind": "gelu"},
-    nn.Flatten: lambda module: {"kind": "flatten"},
-    nn.MaxPool2d: lambda module: {"kind": "maxpool", "size": int(module.kernel_size)},
-}
-
-
-def _layers(modules: nn.Sequential) -> list[Layer]:
-    used = [module for module in modules if not isinstance(module, nn.Dropout)]
-    unknown = [type(module).__name__ for module in used if type(module) not in _PACKERS]
-    if unknown:
-        known = ", ".join(kind.__name__ for kind in _PACKERS)
-        raise ValueError(f"a page cannot run a layer of kind {unknown[0]}; it knows {known}")
-    return [_PACKERS[type(module)](module) for module in used]
-
-
-def _trunk(model: ImageNetwork) -> tuple[list[Layer], int | None]:
-    """Layers up to the features, and the position of the maps that explain the reading."""
-    if isinstance(model, FullyConnected):
-        return _layers(model.body), None
-    if not isinstance(model, Convolutional):
-        raise ValueError(f"a page can run the networks 'cnn' and 'fc', not {model.name!r}")
-    layers = [
-        layer
-        for block in model.blocks
-        for layer in [*_layers(cast(nn.Sequential, block)), *_layers(nn.Sequential(model.pool))]
-    ]
-    return [*layers, {"kind": "average"}], len(layers) - 2
-
-
-def export_for_page(
-    trained: Trained, calibration: tuple[ArrayLike, ArrayLike], known: ArrayLike, coverage: float = 0.9
-) -> dict[str, Any]:
-    """A trained network with all that its page says about a reading, as plain JSON values.
-
-    Parameters
+    Attributes
     ----------
-    trained : Regressor, FitResult or path-like
-        A ``cnn`` or ``fc`` network.
-    calibration : tuple of (images, U)
-        Pictures (n, size, size) and U (n,) in eV that the network has not been trained on. The interval is
-        their split-conformal one: the error that a share `coverage` of them, and one more, stay below
-        (Vovk et al., "Algorithmic learning in a random world", 2005).
-    known : array_like, shape (m, size, size)
-        Training pictures. A picture is within range if its features are as near to one of these as those of
-        a share `coverage` of the calibration pictures are, twice over.
-    coverage : float
-        Between 0 and 1.
-
-    Returns
-    -------
-    dict
-        ``layers``, ``mean`` and ``scale`` of the picture, the positions ``features``, ``average`` and
-        ``maps`` of outputs among the layers, ``interval`` and ``range``.
-
-    Raises
-    ------
-    ValueError
-        If the network has a layer that no page can run or too many weights, or shapes are not accepted.
+    U : numpy float array, shape (n,)
+        Ascending, in eV.
+    images : numpy float32 array, shape (n, size, size)
+        |F(k)|/|F(0)|, as `image_set` makes them.
+    ldos : numpy float array, shape (n, N)
+        On the atoms of the top layer, in 1/eV.
+    positions : numpy float array, shape (N, 2)
+        In Å.
+    lattice : numpy float array, shape (2, 2)
+        Moiré vectors as rows, in Å.
+    bias : float
+        In eV.
     """
-    if not 0 < coverage < 1:
-        raise ValueError(f"coverage is {coverage}, but must lie between 0 and 1")
-    regressor = as_regressor(trained)
-    model = cast(ImageNetwork, regressor.model)
-    weights = sum(weight.numel() for weight in model.parameters())
-    if weights > _LARGEST:
-        raise ValueError(f"the network has {weights} weights; a page takes {_LARGEST} at most")
-    layers, maps = _trunk(model)
-    features = len(layers) - 1
-    if model.config.l2_normalise:
-        layers.append({"kind": "unit"})
-    layers += [*_layers(model.head), *([{"kind": "relu"}] if model.config.clamp else [])]
-    images, U = as_labelled_images(*calibration, 1, "calibration")
-    return {
-        "schema": SCHEMA,
-        "size": model.config.image_size,
-        "mean": packed(regressor.mean),
-        "scale": packed(regressor.scale),
-        "layers": layers,
-        "features": features,
-        "average": None if maps is None else features,
-        "maps": maps,
-        "interval": {
-            "coverage": coverage,
-            "half_width": conformal_half_width(U, predict(regressor, images), coverage),
-        },
-        "range": _known_range(regressor, as_images(known), images, coverage),
-    }
 
+    U: NDArray[np.float64]
+    images: NDArray[np.float32]
+    ldos: NDArray[np.float64]
+    positions: NDArray[np.float64]
+    lattice: NDArray[np.float64]
+    bias: float
 
-def conformal_half_width(U: ArrayLike, readings: ArrayLike, coverage: float) -> float:
-    """Half width in eV of the split-conformal interval from calibration errors; U and readings are (n,).
+    @classmethod
+    def of(
+        cls,
+        dataset: xr.Dataset,
+        bias: float,
+        filling: float = 0.0,
+        size: int = 64,
+        n_k: int = 1003,
+        most: int = 31,
+    ) -> PageStates:
+        """States of a dataset at its bias nearest to `bias`; of more than `most`, evenly spaced ones.
 
-    With fewer than ``coverage / (1 - coverage)`` errors no finite interval has that coverage, and the largest
-    error is taken.
-    """
-    errors = np.sort(np.abs(np.asarray(readings, dtype=float) - np.asarray(U, dtype=float)))
-    rank = int(np.ceil((len(errors) + 1) * coverage))
-    return float(errors[min(rank, len(errors)) - 1])
+        Raises
+        ------
+        ValueError
+            If the dataset does not have this filling.
+        """
+        scene = Scene.build(dataset, filling=filling, size=size, n_k=n_k)
+        chosen = np.unique(np.linspace(0, scene.U.size - 1, min(scene.U.size, most)).round().astype(int))
+        position = scene.nearest_bias(bias)
+        maps = scene.ldos[chosen, position]
+        images = np.stack([ldos_image(scene.grid, one, size=size) for one in maps])
+        lattice = np.reshape(dataset.attrs["lattice"], (2, 2))
+        return cls(scene.U[chosen], images, maps, scene.positions, lattice, float(scene.bias[position]))
 
+    def subset(self, index: ArrayLike) -> PageStates:
+        """The chosen states, in the order of `index`."""
+        rows = np.asarray(index)
+        return PageStates(
+            self.U[rows], self.images[rows], self.ldos[rows], self.positions, self.lattice, self.bias
+        )
 
-def _features(regressor: Regressor, images: NDArray[np.float32]) -> NDArray[np.float64]:
-    model = cast(ImageNetwork, regressor.model)
-    with torch.inference_mode():
-        batches = torch.from_numpy(images)[:, None].split(64)
-        return torch.cat([model.features(regressor.normalise(batch)) for batch in batches]).double().numpy()
+    def data(self, readings: ArrayLike | None = None, pictures: bool = True) -> dict[str, Any]:
+        """JSON values for a panel: the states, what a reader makes of each, and how to draw them.
 
-
-def _known_range(
-    regressor: Regressor, known: NDArray, calibration: NDArray, coverage: float
-) -> dict[str, Any]:
-    references, others = _features(regressor, known), _features(regressor, calibration)
-    spread = references.std(axis=0)
-    spread = np.maximum(spread, max(_FLAT * spread.mean(), np.finfo(np.float32).tiny))
-    apart = cdist(others / spread, references / spread).min(axis=1)
-    limit = 2 * float(np.quantile(apart, coverage)) or 1.0
-    return {"references": packed(references), "spread": packed(spread), "limit": limit}
+        Parameters
+        ----------
+        readings : array, shape (n,), optional
+            U in eV.
+        pictures : bool
+            Send the transforms too, on 256 levels of four decades; not for a panel that transforms by itself.
+        """
+        decades = 1 - np.log10(np.maximum(self.images, FLOOR)) / np.log10(FLOOR)
+        content = {
+            "U": self.U.round(5).tolist(),
+            "x": packed(self.positions[:, 0]),
+            "y": packed(self.positions[:, 1]),
+            "ldos": packed(self.ldos),
+            "lattice": self.lattice.tolist(),
+            "window": [k_extent()[1], k_extent()[3]],
+            "palette": packed(255 * matplotlib.colormaps[MAP](np.arange(256))[:, :3]),
+            "highest": float(np.ceil(self.U.max())),
+        }
+        if pictures:
+            content["pictures"] = packed_levels(decades)
+        if readings is not None:
+            content["readings"] = np.asarray(readings, dtype=float).round(4).tolist()
+        return content
 
 
 def show_in_page(kind: str, data: Mapping[str, Any], alternative: str) -> None:

@@ -12,14 +12,15 @@ from stm_core.imaging import bragg_amplitudes, render
 from stm_core.insight import grad_cam
 from stm_core.learning import Normalisation, Regressor, build_model, predict
 from stm_core.simulation import GRAPHENE_LATTICE, TwistedBilayer
-from stm_core.viewing.inpage import conformal_half_width, export_for_page, in_page
+from stm_core.viewing.inpage import in_page
+from stm_core.viewing.page_network import conformal_half_width, distance_in_page, export_for_page
 from tests.book.in_node import in_node
 
 SIZE = 32
 ALL = ("arrays", "fourier", "network", "reading")
 TOLERANCE = 1e-5  # of U in eV, and of pictures and maps whose largest value is 1
 READ = """
-  const network = stm.network(given.network);
+  const network = stm.unpacked(given.network);
   return given.pictures.map((p) => stm.read(network, { shape: [p.length, p.length], data: p.flat() }));
 """
 
@@ -114,6 +115,8 @@ def test_pictures_of_another_kind_are_out_of_range(pictures):
     inside, outside = in_node(READ, {"network": network, "pictures": strange.tolist()}, ALL)
     assert inside["inRange"] and inside["distance"] == pytest.approx(0, abs=1e-3)
     assert not outside["inRange"]
+    found = [inside["distance"], outside["distance"]]
+    np.testing.assert_allclose(distance_in_page(regressor, network, strange), found, rtol=1e-4, atol=1e-4)
 
 
 def test_the_interval_is_the_conformal_one(pictures):

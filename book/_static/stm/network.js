@@ -108,22 +108,6 @@ globalThis.stm = globalThis.stm || {};
     dense,
   };
 
-  // Packed numbers anywhere inside `value`, unpacked.
-  stm.unpacked = function (value) {
-    if (Array.isArray(value)) return value.map(stm.unpacked);
-    if (value === null || typeof value !== "object") return value;
-    if (value.float32) return stm.array(value);
-    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, stm.unpacked(inner)]));
-  };
-
-  // A network with its numbers unpacked.
-  stm.network = function (packed) {
-    if (!packed.layers.every((layer) => layer.kind in LAYERS)) {
-      throw new Error("this page is older than its network: build the book again");
-    }
-    return stm.unpacked(packed);
-  };
-
   // Outputs of all layers from `first` on, given the input of that layer.
   stm.outputs = function (network, input, first = 0) {
     const all = [];
