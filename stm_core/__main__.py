@@ -64,10 +64,14 @@ def _parser() -> argparse.ArgumentParser:
 def _add_study(command: argparse.ArgumentParser) -> None:
     command.add_argument("--profile", default="quick", help="quick, paper, or a YAML file (default: quick)")
     command.add_argument(
-        "--only", nargs="+", default=[], metavar="NAME", help="run just these notebooks again"
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="run just these notebooks again, as 05_training or 05",
     )
     command.add_argument(
-        "--from", dest="start", metavar="NAME", help="run this notebook and all after it again"
+        "--from", dest="start", metavar="NAME", help="run this notebook and all that follow again"
     )
     command.add_argument(
         "-p",
@@ -78,6 +82,7 @@ def _add_study(command: argparse.ArgumentParser) -> None:
         help="lay a parameter over the profile's",
     )
     command.add_argument("--no-book", action="store_true", help="execute the notebooks, build no book")
+    command.add_argument("--single-file", action="store_true", help="print the book into one PDF, too")
     command.add_argument(
         "--output", type=Path, metavar="DIR", help="folder that receives _build (default: here)"
     )
@@ -95,6 +100,7 @@ def _study(options: argparse.Namespace) -> None:
         start=options.start,
         overrides=overrides,
         book=not options.no_book,
+        single_file=options.single_file,
     )
     sys.stdout.write(f"{made}\n")
 

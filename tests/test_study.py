@@ -1,13 +1,19 @@
 """The runner on two small notebooks: what it runs again, what it refuses, what it leaves behind."""
 
+import re
+import shlex
 import shutil
+import subprocess
+from html import unescape
 from pathlib import Path
 
 import nbformat
 import papermill
 import pytest
+import yaml
 
 from stm_core.study import CHECKOUT, BookFailed, NotebookFailed, run_study
+from stm_core.study.staging import command
 
 PARAMETERS = {
     "00_first": 'U = 3.0  # eV\nsteps = 5\ndataset = ""',
@@ -15,7 +21,8 @@ PARAMETERS = {
 }
 CALLS = {
     "00_first": 'from myst_nb import glue\nglue("doubled", 2 * U, display=False)',
-    "01_second": "from myst_nb import glue\nglue('place', checkpoints, display=False)\nprint(U, seed)",
+    "01_second": "from myst_nb import glue\nimport stm_core.viewing\n"
+    "glue('place', checkpoints, display=False)\nprint(U, seed)",
 }
 TOC = (
     "format: jb-book\nroot: book/intro\nchapters:\n- file: notebooks/00_first\n- file: notebooks/01_second\n"
@@ -52,9 +59,12 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "book" / "intro.md").write_text(INTRO)
     shutil.copy(CHECKOUT / "_config.yml", root)
     (root / "constraints.txt").write_text("numpy==2.0\n")
-    for room in ("learning", "viewing"):
+    for room in ("learning", "viewing", "insight"):
         (root / "stm_core" / room).mkdir(parents=True)
+        (root / "stm_core" / room / "__init__.py").write_text("from . import code\n")
         (root / "stm_core" / room / "code.py").write_text("")
+    (root / "stm_core" / "__init__.py").write_text("")
+    (root / "stm_core" / "viewing" / "code.py").write_text("def draw():\n    import stm_core.learning.code\n")
     run_study(root)
     return root
 
@@ -88,11 +98,58 @@ def test_the_book_holds_what_the_profile_asked_for(template):
     assert "4.0 7" in page(template, "notebooks/01_second")
 
 
-def test_nothing_runs_twice(root, ran):
+def test_nothing_runs_twice_and_an_unchanged_book_is_left_alone(root, ran, monkeypatch):
+    def refused(*arguments, **options):
+        raise AssertionError("Sphinx was called for a book that is there already")
+
     before = page(root, "notebooks/01_second")
+    monkeypatch.setattr(subprocess, "run", refused)
     run_study(root)
     assert ran == []
     assert page(root, "notebooks/01_second") == before
+
+
+@pytest.mark.parametrize("change", ["intro.md", "_static/custom.css", "../_config.yml", "../constraints.txt"])
+def test_a_changed_book_is_built_again(root, monkeypatch, change):
+    asked = []
+
+    def noted(command, **options):
+        asked.append(command)
+        raise KeyboardInterrupt
+
+    path = root / "book" / change
+    path.write_text(path.read_text() + "\n")
+    monkeypatch.setattr(subprocess, "run", noted)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(root)
+    assert len(asked) == 1
+
+
+def test_a_page_says_what_it_was_made_from(template):
+    made = re.sub("<[^>]+>", "", page(template, "notebooks/01_second"))
+    assert "How this page was made" in made
+    assert "seed = 7" in made
+    assert "papermill notebooks/01_second.ipynb out.ipynb -p seed 7 -p U 4.0" in unescape(made)
+    executed = template / "_build" / "html" / "_sources" / "notebooks" / "01_second.ipynb"
+    assert nbformat.read(executed, as_version=4).cells[-2].outputs
+    assert f'_sources/notebooks/{executed.name}" download' in page(template, "notebooks/01_second")
+    assert str(template) not in made
+
+
+def test_the_command_of_a_page_gives_its_values_back(tmp_path):
+    parameters = {"U": 2.5, "scan": [1.0, 2.0], "style": "linear", "dataset": "sweep.nc", "quick": True}
+    words = shlex.split(command("00_first", parameters))
+    assert words[:3] == ["papermill", "notebooks/00_first.ipynb", "out.ipynb"]
+    given = {}
+    for flag, *rest in (words[n:] for n, word in enumerate(words) if word.startswith("-")):
+        given |= yaml.safe_load(rest[0]) if flag == "-y" else {rest[0]: yaml.safe_load(rest[1])}
+    assert given == {key: value for key, value in parameters.items() if key != "dataset"}
+
+
+def test_a_name_may_be_cut_short(root, ran):
+    run_study(root, only=["00"], book=False)
+    run_study(root, start="01", book=False)
+    assert ran == ["00_first", "01_second"]
 
 
 @pytest.mark.parametrize(
@@ -106,17 +163,16 @@ def test_nothing_runs_twice(root, ran):
             lambda root: (root / "notebooks" / "data" / "sweep.nc").write_bytes(b"two"),
             ["00_first", "01_second"],
         ),
-        (
-            lambda root: (root / "stm_core" / "viewing" / "code.py").write_text("size = 1"),
-            ["00_first", "01_second"],
-        ),
+        (lambda root: (root / "stm_core" / "viewing" / "code.py").write_text("size = 1"), ["01_second"]),
+        (lambda root: (root / "stm_core" / "learning" / "code.py").write_text("size = 1"), ["01_second"]),
+        (lambda root: (root / "stm_core" / "insight" / "code.py").write_text("size = 1"), []),
         (lambda root: (root / "constraints.txt").write_text("numpy==2.1\n"), ["00_first", "01_second"]),
         (
             lambda root: (root / "notebooks" / "profiles" / "quick.yml").write_text("every_page: {U: 4}\n"),
             ["01_second"],
         ),
     ],
-    ids=["source", "data", "library", "pins", "parameters"],
+    ids=["source", "data", "import", "import of an import", "no import", "pins", "parameters"],
 )
 def test_what_depends_on_a_change_runs_again(root, ran, change, expected):
     change(root)
@@ -159,6 +215,7 @@ def test_networks_are_kept_where_pages_with_the_same_settings_find_them(root):
     [
         ({"only": ["02_third"]}, r"unknown notebook '02_third'; the notebooks are 00_first, 01_second"),
         ({"start": "first"}, r"unknown notebook 'first'"),
+        ({"start": "0"}, r"unknown notebook '0'"),
         (
             {"only": ["00_first"], "overrides": {"V": 1}},
             r"no parameter 'V'; its parameters are U, steps, dataset",
@@ -223,6 +280,18 @@ def test_a_failing_notebook_is_named_and_kept_for_reading(root):
     assert "as far as here" in partial.read_text()
     assert sorted((root / "_build" / "executed").iterdir()) == kept
     assert page(root, "notebooks/01_second") == good
+
+
+def test_a_line_that_is_not_python_is_named(root):
+    write_notebook(root, "01_second", "U = = 3")
+    with pytest.raises(NotebookFailed, match="01_second holds a line that is not Python: U = = 3"):
+        run_study(root)
+
+
+def test_a_single_file_needs_a_browser(root, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(BookFailed, match="install one of chromium"):
+        run_study(root, single_file=True)
 
 
 def test_an_interrupted_notebook_leaves_nothing_that_looks_finished(root, monkeypatch):

@@ -5,11 +5,13 @@ from functools import cache
 from pathlib import Path
 
 import nbformat
+import yaml
 
 from stm_core.study import CHECKOUT, run_study
 
 NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-PAGES = ["book/intro", *(f"notebooks/{path.stem}" for path in NOTEBOOKS)]
+CONTENTS = yaml.safe_load((CHECKOUT / "book" / "_toc.yml").read_text(encoding="utf-8"))
+PAGES = [CONTENTS["root"], *(page["file"] for part in CONTENTS["parts"] for page in part["chapters"])]
 PROFILE = Path(__file__).parent / "notebooks" / "tiny.yml"
 
 

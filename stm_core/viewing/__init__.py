@@ -11,11 +11,18 @@ from stm_core.viewing.curves import (
 from stm_core.viewing.display import figure_html, show
 from stm_core.viewing.explorer import Explorer, explorer
 from stm_core.viewing.figures import ft_ldos_map, ldos_map, similarity_matrix
-from stm_core.viewing.inpage import PageStates, in_page, show_in_page
+from stm_core.viewing.inpage import PageStates, in_page
 from stm_core.viewing.page import explorer_figure
 from stm_core.viewing.page_network import distance_in_page, export_for_page
 from stm_core.viewing.panels import attribution_panels, panels_against_U, training_curves
 from stm_core.viewing.panorama import cover_figure, road_figure
+from stm_core.viewing.samples import (
+    branch_figure,
+    filling_name,
+    markdown_table,
+    sample_map,
+    spectrum_map,
+)
 from stm_core.viewing.scans import imperfection_gallery
 from stm_core.viewing.spectrum import bias_figure
 
@@ -25,6 +32,7 @@ __all__ = [
     "attribution_panels",
     "band_figure",
     "bias_figure",
+    "branch_figure",
     "cover_figure",
     "curve_figure",
     "distance_in_page",
@@ -32,18 +40,21 @@ __all__ = [
     "explorer_figure",
     "export_for_page",
     "figure_html",
+    "filling_name",
     "ft_ldos_map",
     "imperfection_gallery",
     "in_page",
     "ldos_map",
     "level_figure",
+    "markdown_table",
     "panels_against_U",
     "pca_scores",
     "predicted_vs_true",
     "road_figure",
+    "sample_map",
     "scf_convergence",
     "show",
-    "show_in_page",
     "similarity_matrix",
+    "spectrum_map",
     "training_curves",
 ]

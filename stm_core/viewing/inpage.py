@@ -15,7 +15,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import xarray as xr
-from IPython.display import display
+from IPython.display import HTML
 from numpy.typing import ArrayLike, NDArray
 
 from stm_core.data import ldos_image
@@ -127,29 +127,27 @@ class PageStates:
         return content
 
 
-def show_in_page(kind: str, data: Mapping[str, Any], alternative: str) -> None:
-    """Display one of the page's own panels; in JupyterLab, which lacks its script, only `alternative`.
+def in_page(kind: str, data: Mapping[str, Any], alternative: str) -> HTML:
+    """One of the page's own panels, to be shown by a notebook or glued into another page.
 
     Parameters
     ----------
-    kind : str
+    kind : {"road", "guess", "try"}
         Name of the panel in ``book/_static/stm``.
     data : mapping
         JSON values for it.
     alternative : str
-        What the panel shows, in words.
+        What the panel shows, in words: for those who cannot see it, and for JupyterLab.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite.
     """
-    display(in_page(kind, data, alternative), raw=True)
-
-
-def in_page(kind: str, data: Mapping[str, Any], alternative: str) -> dict[str, str]:
-    """The panel of `show_in_page` as a bundle of kinds of output."""
     # Inside a script element only "</" could end it early.
     text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
     words = html.escape(alternative)
-    return {
-        "text/html": f'<div class="stm-panel" data-stm="{kind}" role="group" aria-label="{words}">'
-        f'<p class="stm-waiting">{words}</p>'
-        f'<script type="application/json">{text}</script></div>',
-        "text/plain": f"<panel of the page: {alternative}>",
-    }
+    return HTML(
+        f'<div class="stm-panel" data-stm="{kind}" role="group" aria-label="{words}"><p>{words}</p>'
+        f'<script type="application/json">{text}</script></div>'
+    )

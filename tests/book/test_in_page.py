@@ -185,8 +185,8 @@ def test_a_network_too_large_or_unknown_is_refused(pictures):
 
 
 def test_a_panel_cannot_be_ended_by_its_data():
-    bundle = in_page("try", {"words": "</script><b>"}, 'a "panel"')
-    assert bundle["text/html"].count("</script>") == 1
-    assert "&quot;panel&quot;" in bundle["text/html"]
+    shown = in_page("try", {"words": "</script><b>"}, 'a "panel"').data
+    assert shown.count("</script>") == 1
+    assert "&quot;panel&quot;" in shown
     with pytest.raises(ValueError, match="JSON"):
         in_page("try", {"value": float("nan")}, "a panel")

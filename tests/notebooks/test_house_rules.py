@@ -41,7 +41,8 @@ def test_the_study_is_numbered_without_gaps_and_is_in_the_contents():
     assert [int(path.stem[:2]) for path in NOTEBOOKS] == list(range(len(NOTEBOOKS)))
     contents = yaml.safe_load((CHECKOUT / "book" / "_toc.yml").read_text())
     chapters = [chapter["file"] for part in contents["parts"] for chapter in part["chapters"]]
-    assert chapters == [f"notebooks/{path.stem}" for path in NOTEBOOKS]
+    of_notebooks = [chapter for chapter in chapters if chapter.startswith("notebooks/")]
+    assert of_notebooks == [f"notebooks/{path.stem}" for path in NOTEBOOKS]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
