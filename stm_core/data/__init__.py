@@ -10,8 +10,10 @@ from .progress import SweepStatus
 from .protocols import Split, continuous_protocol, paper_protocol, random_image_split
 from .registration import Registration, register
 from .sampling import as_ldos, cell_ldos, read_scan_image, scan_image, tip_height
+from .selection import cell_of, select, state_labels
 from .stm_files import LDOSTable, read_ldos_files
 from .store import load_dataset, write_dataset
+from .summary import coverage, energy_above_lowest, flat_levels_in_reach, ground_runs
 from .sweep import Sweep
 
 __all__ = [
@@ -28,10 +30,15 @@ __all__ = [
     "SweepStatus",
     "as_ldos",
     "cell_ldos",
+    "cell_of",
     "continuous_protocol",
+    "coverage",
+    "energy_above_lowest",
     "engine_study",
     "find_graphene",
     "find_moire",
+    "flat_levels_in_reach",
+    "ground_runs",
     "image_set",
     "is_scan_file",
     "ldos_image",
@@ -48,6 +55,8 @@ __all__ = [
     "read_stm",
     "register",
     "scan_image",
+    "select",
+    "state_labels",
     "tip_height",
     "write_dataset",
 ]

@@ -1,4 +1,8 @@
-"""Which samples train a model and which test it."""
+"""Which samples train a model and which test it.
+
+Images of one state under the point group of its cell carry the same U, so a split by U never parts them; a
+split by image does, unless it is told which belong together.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +20,24 @@ class Split:
     train: NDArray[np.bool_]
     validation: NDArray[np.bool_]
     test: NDArray[np.bool_]
+
+    def parted(self, groups: ArrayLike) -> NDArray[np.int64]:
+        """Groups that two of the masks share, whose members are thus no independent test.
+
+        Parameters
+        ----------
+        groups : (n,) int array
+            Equal numbers for what belongs together, as `state_labels` and `sample_labels` give them.
+
+        Returns
+        -------
+        (n_parted,) int array
+        """
+        labels = np.asarray(groups)
+        names, place = np.unique(labels, return_inverse=True)
+        masks = (self.train, self.validation, self.test)
+        sides = [np.bincount(place[mask], minlength=names.size) > 0 for mask in masks]
+        return np.asarray(names[np.sum(sides, axis=0) > 1])
 
 
 def paper_protocol(
@@ -92,7 +114,11 @@ def continuous_protocol(
 
 
 def random_image_split(
-    U: ArrayLike, seed: int = 0, fractions: tuple[float, float, float] = (0.8, 0.1, 0.1), highest: float = 5.0
+    U: ArrayLike,
+    seed: int = 0,
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    highest: float = 5.0,
+    groups: ArrayLike | None = None,
 ) -> Split:
     """Shuffle the single images of integer U into training, validation and test, as the original study did.
 
@@ -109,6 +135,9 @@ def random_image_split(
         Shares of those images; they add up to one.
     highest : float
         Largest U used, in eV.
+    groups : (n,) int array, optional
+        Images of equal number stay together, as `state_labels` numbers the samples they are of; every image
+        is its own by default. The fractions are then those of the groups.
 
     Returns
     -------
@@ -117,17 +146,23 @@ def random_image_split(
     Raises
     ------
     ValueError
-        If the fractions are not positive or do not add up to one, or a set would be empty.
+        If the fractions are not positive or do not add up to one, a set would be empty, or ``groups`` does
+        not have one number for each image.
     """
     _check_fractions(fractions)
     U = np.asarray(U, dtype=float)
-    used = np.flatnonzero((np.abs(U - np.rint(U)) < _INTEGER) & (U <= highest + _INTEGER))
-    shuffled = np.random.default_rng(seed).permutation(used)
-    cuts = np.rint(np.cumsum(fractions)[:2] * used.size).astype(int)
+    labels = np.arange(U.size) if groups is None else np.asarray(groups)
+    if labels.shape != U.shape:
+        raise ValueError(f"groups has shape {labels.shape}; one number for each of {U.size} images is needed")
+    used = (np.abs(U - np.rint(U)) < _INTEGER) & (U <= highest + _INTEGER)
+    _, first = np.unique(labels[used], return_index=True)
+    shuffled = np.random.default_rng(seed).permutation(labels[used][np.sort(first)])
+    cuts = np.rint(np.cumsum(fractions)[:2] * shuffled.size).astype(int)
     parts = np.split(shuffled, cuts)
     if min(map(len, parts)) == 0:
-        raise ValueError(f"{used.size} images at integer U are too few for fractions {fractions}")
-    train, validation, test = (np.isin(np.arange(U.size), part) for part in parts)
+        kind = "images" if groups is None else "groups of images"
+        raise ValueError(f"{shuffled.size} {kind} at integer U are too few for fractions {fractions}")
+    train, validation, test = (used & np.isin(labels, part) for part in parts)
     return Split(train, validation, test)
 
 

@@ -2,14 +2,18 @@
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
-from stm_core.data import load_dataset, read_plan
+from stm_core.data import cell_of, load_dataset, read_plan, select
+from stm_core.data.sample import COLD
 from stm_core.data.store import SHIPPED
-from stm_core.simulation import GateScreenedCoulomb, HartreeFock, TightBinding, TwistedBilayer
+from stm_core.simulation import GateScreenedCoulomb, HartreeFock, TightBinding
 
 LARGEST_FILE = 40e6  # bytes
-DENSITY_TOLERANCE = 5e-5  # electrons: the sweep started with weak disorder, of which soft modes keep a trace
+DENSITY_TOLERANCE = 5e-5  # electrons: soft modes keep a trace of where the iteration came from
 ENERGY_TOLERANCE = 1e-6  # eV
+ROUNDING = 1e-3  # electrons per cell: the sum of a thousand atoms stored in single precision
+KEEP_C3 = ("spin", "sublattice", "ferromagnet")  # kinds of start that a threefold turn leaves alone
 
 
 @pytest.fixture(scope="module")
@@ -17,56 +21,93 @@ def shipped():
     return load_dataset(converged_only=False)
 
 
-def test_it_holds_its_plan(shipped):
-    plan = read_plan(SHIPPED.with_name("plan.yml"))
+@pytest.fixture(scope="module")
+def converged():
+    return load_dataset()
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return read_plan(SHIPPED.with_name("plan.yml"))
+
+
+def test_it_holds_its_plan(shipped, plan):
     points = list(zip(shipped.U.values, shipped.filling.values, shipped.seed.values, strict=True))
     assert sorted(points) == sorted(plan.tasks)
-    assert {name: shipped.attrs[name] for name in ("i", "spacing", "nk")} == {
-        "i": 9,
-        "spacing": 2.94,
-        "nk": plan.nk,
-    }
+    for name, value in plan.physics.items():
+        if name != "bias" and name in shipped.attrs:
+            assert shipped.attrs[name] == value, name
+    assert (plan.i, plan.spacing) == (9, 2.94)
+    np.testing.assert_array_equal(shipped.bias, plan.bias)
+    np.testing.assert_allclose(shipped.x, plan.crystal.positions[:, 0], atol=1e-9)
     assert SHIPPED.stat().st_size < LARGEST_FILE
 
 
-def test_it_serves_the_paper_protocol(shipped):
-    U = shipped.U.values[shipped.converged.values]
+def test_it_serves_the_paper_protocol(converged):
+    U = select(converged, filling=0).U.values
     for integer in range(7):
         assert np.sum(integer == U) >= 2
     assert len(np.unique(U[U != np.rint(U)])) >= 10
 
 
-def test_residuals_and_electron_numbers(shipped):
-    converged = shipped.converged.values
-    assert np.all(shipped.residual.values[converged] < shipped.attrs["tolerance"])
-    np.testing.assert_allclose(shipped.charge.sum("atom"), 1084 + shipped.filling, atol=1e-2)
-    np.testing.assert_allclose(shipped.magnetisation.sum("atom"), 0, atol=1e-2)
+def test_most_samples_converged(shipped):
+    assert shipped.converged.values.mean() > 0.9
+    for filling in np.unique(shipped.filling):
+        assert select(shipped, filling=filling).ground.values.any()
+
+
+def test_residuals_and_electron_numbers(converged):
+    assert float(converged.residual.max()) < converged.attrs["tolerance"]
+    electrons = converged.sizes["atom"] + converged.filling
+    np.testing.assert_allclose(converged.charge.sum("atom"), electrons, atol=ROUNDING)
+    np.testing.assert_allclose(converged.magnetisation.sum("atom"), converged.order_total_spin, atol=ROUNDING)
+
+
+def test_a_warm_sample_starts_from_a_lower_u_of_its_own_chain(shipped):
+    for sample in np.flatnonzero(shipped.previous_U.values != COLD):
+        one = shipped.isel(sample=sample)
+        same = (shipped.filling == one.filling) & (shipped.seed == one.seed)
+        assert one.previous_U < one.U
+        assert one.previous_U.values in shipped.U.values[(same & shipped.converged).values]
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_repulsion_flattens_the_charge(shipped, seed):
-    """On one branch the charge modulation falls with U, without a jump."""
-    branch = shipped.isel(sample=np.flatnonzero(shipped.seed.values == seed)).sortby("U")
+def test_repulsion_flattens_the_charge(converged, seed):
+    """On one branch of the neutral cell the charge modulation falls with U."""
+    branch = select(converged, filling=0, seed=seed).sortby("U")
     charge = branch.order_charge_modulation.values
-    assert np.all(np.diff(charge) < 0)
+    assert spearmanr(branch.U, charge).statistic < -0.98
     assert 2 < charge[0] / charge[-1] < 4
 
 
-def test_c3_is_kept_and_the_states_are_gapped(shipped):
-    assert float(shipped.order_c3_breaking.max()) < 0.02
-    assert float(shipped.gap.min()) > 0.05
+def test_clean_starts_keep_their_threefold_axis(converged):
+    clean = np.isin(converged.start, KEEP_C3) & (converged.seed.values < 8)
+    assert clean.any()
+    assert float(converged.order_c3_breaking.values[clean].max()) < 0.02
 
 
-def test_a_sample_is_what_the_solver_gives(shipped):
-    """One solution recomputed from its seed, on the whole cell."""
-    index = int(np.flatnonzero((shipped.U.values == 2.0) & (shipped.seed.values == 1))[0])
-    sample = shipped.isel(sample=index)
-    attrs = shipped.attrs
-    model = TightBinding(TwistedBilayer(int(attrs["i"]), float(attrs["spacing"])), float(attrs["cutoff"]))
-    coulomb = GateScreenedCoulomb(float(attrs["epsilon"]), float(attrs["gate_distance"]))
-    problem = HartreeFock(model, 2.0, coulomb, nk=int(attrs["nk"]), temperature=float(attrs["temperature"]))
-    state = problem.solve(seed=1, tolerance=float(attrs["tolerance"]), progress=False)
+def test_the_neutral_ground_state_is_gapped(converged):
+    assert float(select(converged, filling=0, ground=True).gap.min()) > 0.02
+
+
+def test_a_sample_is_what_the_solver_gives(converged):
+    """A solution that grew from its seed, recomputed on the whole cell."""
+    cold = select(converged.isel(sample=np.flatnonzero(converged.previous_U == COLD)), filling=0, seed=1)
+    sample, attrs = cold.isel(sample=int(np.abs(cold.U.values - 2).argmin())), converged.attrs
+    model = TightBinding(
+        cell_of(converged),
+        float(attrs["cutoff"]),
+        layer_potential=float(attrs.get("layer_potential", 0.0)),
+    )
+    problem = HartreeFock(
+        model,
+        float(sample.U),
+        GateScreenedCoulomb(float(attrs["epsilon"]), float(attrs["gate_distance"])),
+        nk=int(attrs["nk"]),
+        temperature=float(attrs["temperature"]),
+    )
+    state = problem.solve(seed=int(sample.seed), tolerance=float(attrs["tolerance"]), progress=False)
     assert state.total_energy == pytest.approx(float(sample.energy), abs=ENERGY_TOLERANCE)
     np.testing.assert_allclose(state.density.sum(axis=0), sample.charge, atol=DENSITY_TOLERANCE)
-    ldos = state.ldos(shipped.bias.values, float(attrs["broadening"]), layer="both")
+    ldos = state.ldos(converged.bias.values, float(attrs["broadening"]), layer="both")
     np.testing.assert_allclose(ldos, sample.ldos, atol=2e-3 * float(sample.ldos.max()))

@@ -1,0 +1,107 @@
+"""Reading a dataset: the cell it is of, parts of it, and which of its samples are one state."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from stm_core.imaging import sample_labels
+from stm_core.simulation import TwistedBilayer
+
+_SAME_VALUE = 1e-6  # electrons per cell or eV: what a person types, against what a file holds
+
+
+def cell_of(ds: xr.Dataset) -> TwistedBilayer:
+    """The twisted bilayer whose atoms a dataset's ``atom`` dimension lists."""
+    strain = {name: float(ds.attrs.get(name, 0.0)) for name in ("heterostrain", "strain_angle")}
+    return TwistedBilayer(int(ds.attrs["i"]), float(ds.attrs["spacing"]), **strain)
+
+
+def select(
+    ds: xr.Dataset,
+    filling: float | Sequence[float] | None = None,
+    start: str | Sequence[str] | None = None,
+    seed: int | Sequence[int] | None = None,
+    ground: bool | None = None,
+) -> xr.Dataset:
+    """The samples of some fillings or branches; protocols and pictures take them like a whole sweep.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        As `load_dataset` returns.
+    filling : float or sequence of floats, optional
+        Electrons per cell from neutrality.
+    start : str or sequence of str, optional
+        Kinds of field that the branches grew from.
+    seed : int or sequence of ints, optional
+        Seeds of those fields.
+    ground : bool, optional
+        Only the lowest state of every U and filling, or only the others.
+
+    Returns
+    -------
+    xarray.Dataset
+
+    Raises
+    ------
+    ValueError
+        If a wanted value is not in the dataset, or no sample has all that is wanted.
+    """
+    kept = np.ones(ds.sizes["sample"], dtype=bool)
+    for name, wanted in (("filling", filling), ("start", start), ("seed", seed)):
+        if wanted is not None:
+            kept &= _matches(ds, name, wanted)
+    if ground is not None:
+        kept &= ds["ground"].values == ground
+    if not kept.any():
+        raise ValueError("no sample of the dataset has everything that was selected.")
+    return ds.isel(sample=np.flatnonzero(kept))
+
+
+def _matches(ds: xr.Dataset, name: str, wanted: Any) -> NDArray[np.bool_]:
+    held = ds[name].values
+    matches = np.zeros(held.shape, dtype=bool)
+    for value in np.atleast_1d(wanted):
+        same = held == value if name == "start" else np.abs(held - value) < _SAME_VALUE
+        if not same.any():
+            listed = ", ".join(str(each) if name == "start" else f"{each:g}" for each in np.unique(held))
+            raise ValueError(f"{name} {value} is not in the dataset; it holds {listed}.")
+        matches |= same
+    return matches
+
+
+def points(ds: xr.Dataset) -> list[NDArray[np.int64]]:
+    """Positions of the samples at each U and filling."""
+    pairs = np.stack([ds["U"].values, ds["filling"].values])
+    _, point = np.unique(pairs, axis=1, return_inverse=True)
+    return [np.flatnonzero(point == number) for number in range(point.max(initial=-1) + 1)]
+
+
+def state_labels(ds: xr.Dataset, tolerance: float = 3e-3) -> NDArray[np.int64]:
+    """Number the samples so that those of one state share a number, from whatever side it is seen.
+
+    Samples of equal U and filling are one state where an operation of the cell's point group takes the
+    LDOS of one to that of the other (`stm_core.imaging.same_sample`): two starts that led to the same
+    solution, or to domains of it. A split that keeps these together (`groups`) holds no copies.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        As `load_dataset` returns.
+    tolerance : float
+        As in `same_sample`.
+
+    Returns
+    -------
+    numpy int array, shape (n,)
+        The position of the first sample of each state.
+    """
+    cell, labels = cell_of(ds), np.arange(ds.sizes["sample"])
+    for members in points(ds):
+        if len(members) > 1:
+            ldos = ds["ldos"].isel(sample=members).values
+            labels[members] = members[sample_labels(cell, ldos, tolerance)]
+    return labels

@@ -1,0 +1,127 @@
+"""Parts of a dataset, its cell, and which samples are one state."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from stm_core.data import (
+    cell_of,
+    continuous_protocol,
+    image_set,
+    paper_protocol,
+    random_image_split,
+    select,
+    state_labels,
+)
+from stm_core.data.store import dataset_from_samples
+from stm_core.imaging import group_orbit
+from stm_core.simulation import TwistedBilayer
+
+STARTS = ("spin", "sublattice", "kramers")
+
+
+@pytest.fixture(scope="module")
+def cell():
+    return TwistedBilayer(i=1, spacing=2.7)
+
+
+@pytest.fixture(scope="module")
+def sweep(cell):
+    """Three starts at every U of two fillings; all that a sample needs, with random maps."""
+    rng = np.random.default_rng(2)
+    points = [(U, filling, seed) for filling in (0, -2) for U in np.arange(0, 6, 0.5) for seed in range(3)]
+    samples = [
+        {
+            "U": U,
+            "filling": float(filling),
+            "seed": seed,
+            "start": STARTS[seed],
+            "previous_U": -1.0,
+            "ldos": rng.uniform(0.1, 1, (2, cell.n_atoms)).astype(np.float32),
+            "energy": rng.normal(),
+            "converged": True,
+        }
+        for U, filling, seed in points
+    ]
+    attributes = {"i": cell.i, "spacing": cell.spacing}
+    return dataset_from_samples(samples, cell, np.array([-0.04, 0.04]), attributes)
+
+
+@pytest.fixture(scope="module")
+def orbits(cell, sweep):
+    """Every sample of the sweep from two sides: itself and one of its images."""
+    images = group_orbit(cell, sweep.ldos.values)
+    turned = images[
+        np.random.default_rng(3).integers(1, len(images), sweep.sizes["sample"]),
+        np.arange(sweep.sizes["sample"]),
+    ]
+    return xr.concat([sweep, sweep.assign(ldos=(sweep.ldos.dims, turned))], "sample", data_vars="minimal")
+
+
+def test_the_cell_comes_back(sweep):
+    strained = TwistedBilayer(6, 3.0, heterostrain=0.02, strain_angle=0.3)
+    attributes = {name: getattr(strained, name) for name in ("i", "spacing", "heterostrain", "strain_angle")}
+    np.testing.assert_array_equal(cell_of(sweep.assign_attrs(attributes)).positions, strained.positions)
+    assert cell_of(sweep).n_atoms == sweep.sizes["atom"]
+
+
+def test_parts_are_those_with_the_values_asked_for(sweep):
+    part = select(sweep, filling=-2, start=("spin", "kramers"))
+    expected = (sweep.filling.values == -2) & (sweep.seed.values != 1)
+    xr.testing.assert_identical(part, sweep.isel(sample=expected))
+    assert select(sweep, seed=1).start.values.tolist() == ["sublattice"] * 24
+    assert select(sweep, ground=True).sizes["sample"] == 24
+    assert select(sweep, ground=True, filling=0).energy.values.tolist() == [
+        float(sweep.energy[(sweep.U == U) & (sweep.filling == 0)].min()) for U in np.arange(0, 6, 0.5)
+    ]
+    xr.testing.assert_identical(select(sweep), sweep)
+
+
+def test_what_is_not_there_is_named(sweep):
+    with pytest.raises(ValueError, match="filling 1 is not in the dataset; it holds -2, 0"):
+        select(sweep, filling=1)
+    with pytest.raises(ValueError, match="start valley is not in the dataset; it holds kramers, spin, sub"):
+        select(sweep, start=["spin", "valley"])
+    with pytest.raises(ValueError, match="no sample of the dataset has everything"):
+        select(sweep, seed=0, start="kramers")
+
+
+def test_images_of_a_state_share_its_label(sweep, orbits):
+    n = sweep.sizes["sample"]
+    np.testing.assert_array_equal(state_labels(sweep), np.arange(n))
+    np.testing.assert_array_equal(state_labels(orbits), np.tile(np.arange(n), 2))
+
+
+def test_states_of_another_filling_are_others(sweep):
+    twice = xr.concat([sweep, sweep.assign_coords(filling=sweep.filling + 1)], "sample", data_vars="minimal")
+    np.testing.assert_array_equal(state_labels(twice), np.arange(twice.sizes["sample"]))
+
+
+def test_no_protocol_parts_the_images_of_one_state(orbits):
+    """A split by U keeps them together by itself; a split by image when told the states."""
+    pictures = image_set(orbits, size=4, n_k=9)
+    states = state_labels(orbits)[pictures.sample]
+    assert np.bincount(states)[np.unique(states)].tolist() == [4] * (orbits.sizes["sample"] // 2)
+    for split in (
+        paper_protocol(pictures.U),
+        paper_protocol(pictures.U, leave_out=2),
+        continuous_protocol(pictures.U, seed=1),
+        random_image_split(pictures.U, seed=1, groups=states),
+    ):
+        assert split.train.any() and split.test.any()
+        assert split.parted(states).size == 0
+        assert split.parted(pictures.sample).size == 0
+    assert random_image_split(pictures.U, seed=1).parted(states).size > 0
+
+
+def test_groups_keep_the_shares(orbits):
+    U, states = orbits.U.values, state_labels(orbits)
+    split = random_image_split(U, seed=5, groups=states)
+    whole = (np.rint(U) == U) & (U <= 5)
+    np.testing.assert_array_equal(split.train | split.validation | split.test, whole)
+    assert not (split.train & split.test).any() and not (split.train & split.validation).any()
+    assert split.train.sum() == pytest.approx(0.8 * whole.sum(), abs=2)
+    with pytest.raises(ValueError, match=r"groups has shape \(3,\)"):
+        random_image_split(U, groups=[0, 1, 2])
+    with pytest.raises(ValueError, match="2 groups of images at integer U are too few"):
+        random_image_split(np.arange(6), groups=[0, 0, 0, 1, 1, 1])
