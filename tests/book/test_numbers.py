@@ -1,0 +1,38 @@
+"""No number with a unit is typed into the prose: it is glued, cited, or listed here with its reason."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.book.prose import all_pages, typed_numbers
+
+# What is true by definition, whatever the data say. Entries that no page uses any more fail, too.
+DEFINITIONS = {}
+
+
+@pytest.mark.parametrize("path", all_pages(), ids=lambda path: path.stem)
+def test_numbers_in_prose_are_glued_or_cited(path):
+    allowed = DEFINITIONS.get(path.stem, {})
+    assert sorted(set(typed_numbers(path))) == sorted(allowed)
+
+
+@pytest.mark.parametrize(
+    "text, numbers",
+    [
+        ("The error is 0.31 eV.", ["0.31 eV"]),
+        ("It fell by 12 % and took 3.5 s, at −20 meV.", ["12 %", "3.5 s", "−20 meV"]),
+        ("It is 100 times faster.", ["100 times"]),
+        ("They report 0.14 ± 0.03 eV.", ["0.14 ± 0.03 eV"]),
+        ("They report 0.14 eV {cite}`someone`.", []),
+        ("The error is {glue:text}`nb:.2f` eV, at $U = 3$ eV.", []),
+        ("Run `-p U 4.0` eV.\n\n```bash\nsleep 5 s\n```", []),
+        ("See {cite}`someone`:\n\n| a | 3 eV |\n|---|---|", []),
+        ("````{dropdown} Solutions\nIt is 5 eV.\n````", ["5 eV"]),
+        ("Chapter 3 says so; figure 2, too.", []),
+        ("At 5 eV {cite}`someone`.\n\nAt 6 eV.", ["6 eV"]),
+    ],
+)
+def test_the_walk_finds_what_was_typed(tmp_path: Path, text, numbers):
+    page = tmp_path / "page.md"
+    page.write_text(text, encoding="utf-8")
+    assert typed_numbers(page) == numbers
