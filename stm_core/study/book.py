@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import stm_core
 from stm_core.files import replacing
 from stm_core.study.execution import digest_of
 
@@ -34,8 +33,7 @@ def build_book(source: Path, build: Path) -> Path:
     """
     index, made_from = build / "html" / "index.html", build / "book.digest"
     pages = sorted(path for path in source.rglob("*") if path.is_file())
-    library = sorted(Path(stm_core.__path__[0]).rglob("*.py"))  # whose docstrings are a page
-    digest = digest_of([*pages, *library], source, sys.version)
+    digest = digest_of(pages, source, sys.version)
     if index.is_file() and made_from.is_file() and made_from.read_text() == digest:
         logger.info("the book is the last one: nothing it is made from has changed")
         return index

@@ -11,7 +11,7 @@ from typing import Any
 import nbformat
 import yaml
 
-from stm_core.study.execution import PROVENANCE
+from stm_core.study.execution import PROVENANCE, digest_of
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -26,6 +26,8 @@ def stage(root: Path, build: Path, executed: Mapping[str, Path]) -> Path:
         nbformat.write(_for_the_page(name, path), source / "notebooks" / f"{name}.ipynb")
     for kept in ("_config.yml", "constraints.txt"):
         shutil.copy(root / kept, source)
+    library = sorted((root / "stm_core").rglob("*.py"))  # whose docstrings are a page of the book
+    (source / "library.digest").write_text(digest_of(library, root))
     return source
 
 

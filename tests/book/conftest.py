@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from stm_core.study import CHECKOUT
 from tests.tiny_study import html_of
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -23,6 +24,14 @@ ON_THIS_MACHINE = ("file:", "data:", "blob:", "about:")
 def html(small_dataset_path: Path) -> Path:
     """Folder of the book's pages."""
     return html_of(small_dataset_path)
+
+
+@pytest.fixture(scope="session")
+def screenshots() -> Path:
+    """Folder for pictures of the pages, to be looked at by people."""
+    folder = CHECKOUT / "_build" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -69,7 +69,7 @@ def read_in_page(regressor: Regressor, pictures: np.ndarray, known: np.ndarray |
 def test_the_page_reads_what_torch_reads(name, options, pictures):
     regressor = trained(name, **options)
     read = [answer["U"] for answer in read_in_page(regressor, pictures)]
-    np.testing.assert_allclose(read, predict(regressor, pictures), atol=TOLERANCE, rtol=0)
+    np.testing.assert_allclose(read, predict(regressor, pictures).U, atol=TOLERANCE, rtol=0)
 
 
 def test_exact_gelu():
@@ -127,7 +127,7 @@ def test_the_interval_is_the_conformal_one(pictures):
     assert conformal_half_width([0.0, 0.0], [1.0, -2.0], 0.9) == 2.0
     regressor = trained("fc", hidden=(12,))
     answer = read_in_page(regressor, pictures)[0]
-    width = conformal_half_width(np.linspace(0, 3, 4), predict(regressor, pictures), 0.9)
+    width = conformal_half_width(np.linspace(0, 3, 4), predict(regressor, pictures).U, 0.9)
     assert answer["high"] - answer["U"] == pytest.approx(width, abs=1e-6)
 
 

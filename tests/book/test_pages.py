@@ -7,8 +7,9 @@ from tests.tiny_study import PAGES
 
 # Titles, colour bars and the slider itself are hidden while the picture is taken: only what is drawn counts.
 ONLY_THE_PICTURE = ".infolayer, .menulayer, .modebar-container { visibility: hidden !important; }"
-EXTREMES = (0.02, 0.98)
 PATIENCE = 50  # looks at the picture, 100 ms apart
+LARGEST = 60e6  # bytes of the whole book
+PHONE = {"width": 390, "height": 844}
 
 
 def settled_picture(page: Page, figure: Locator) -> bytes:
@@ -23,26 +24,16 @@ def settled_picture(page: Page, figure: Locator) -> bytes:
     raise AssertionError("the figure never came to rest")
 
 
-def drag(page: Page, slider: Locator, fraction: float) -> None:
-    """Press the slider's rail at ``fraction`` of its length and let go."""
-    rail = slider.locator(".slider-rail-touch-rect")
-    rail.scroll_into_view_if_needed()
-    box = rail.bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + fraction * box["width"], box["y"] + box["height"] / 2)
-    page.mouse.down()
-    page.mouse.up()
-
-
 def test_the_index_leads_to_the_cover(html, reader):
     reader.page.goto((html / "index.html").as_uri())
     reader.page.wait_for_url("**/book/intro.html")
 
 
 @pytest.mark.parametrize("name", ["search", *PAGES])
-def test_a_page_is_whole_and_asks_no_one(html, reader, name):
+def test_a_page_is_whole_and_asks_no_one(html, reader, screenshots, name):
     page = reader.open(html / f"{name}.html")
     page.wait_for_timeout(300)
+    page.screenshot(path=screenshots / f"{name.replace('/', '-')}.png", full_page=True)
     assert reader.requests == []
     assert reader.complaints == []
     footer = page.locator("footer.bd-footer-content")
@@ -58,25 +49,87 @@ def test_formulas_are_typeset(html, reader, name):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_figures_are_drawn(html, reader, name):
+def test_figures_are_drawn_and_have_words(html, reader, name):
     page = reader.open(html / f"{name}.html")
     figures = page.locator(".plotly-graph-div")
     assert figures.count() == page.locator(".plotly-graph-div .main-svg:first-child").count()
+    for figure in figures.all():
+        assert len(figure.get_attribute("aria-label") or "") > 10
     for picture in page.locator("article img").all():
         assert picture.evaluate("image => image.naturalWidth") > 0
+        words = picture.get_attribute("alt") or ""
+        assert len(words) > 10 and ".png" not in words
+    for canvas in page.locator("canvas").all():
+        assert len(canvas.get_attribute("aria-label") or "") > 10
 
 
-def test_every_slider_changes_its_picture(html, reader):
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_fits_a_phone(html, reader, screenshots, name):
+    reader.page.set_viewport_size(PHONE)
+    page = reader.open(html / f"{name}.html")
+    page.wait_for_timeout(300)
+    page.screenshot(path=screenshots / f"{name.replace('/', '-')}-phone.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_text_stands_out_from_its_ground(html, reader, name):
+    """WCAG 2.1, success criterion 1.4.3: a contrast of 4.5, or of 3 for large type."""
+    page = reader.open(html / f"{name}.html")
+    assert page.evaluate(FAINT_TEXT) == []
+
+
+FAINT_TEXT = """() => {
+  const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const channel = (c) => ((c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+  const ground = (element) => {
+    for (let e = element; e; e = e.parentElement) {
+      const [r, g, b, a = 1] = numbers(getComputedStyle(e).backgroundColor);
+      if (a > 0.99) return [r, g, b];
+    }
+    return [255, 255, 255];
+  };
+  const faint = [];
+  const inside =
+    "p, li, td, th, h1, h2, h3, h4, a, code span, label, button, figcaption, summary, output, dt";
+  for (const element of document.querySelectorAll(`article :is(${inside})`)) {
+    const style = getComputedStyle(element);
+    const words = [...element.childNodes].filter((n) => n.nodeType === 3 && n.data.trim());
+    const seen = element.checkVisibility({ opacityProperty: true });
+    if (!words.length || !seen || element.closest(".plotly-graph-div")) continue;
+    const [one, other] = [light(numbers(style.color)), light(ground(element))].sort((a, b) => b - a);
+    const large = parseFloat(style.fontSize) >= 24;
+    const ratio = (one + 0.05) / (other + 0.05);
+    const text = words[0].data.trim().slice(0, 40);
+    if (ratio < (large ? 3 : 4.5)) faint.push(`${element.tagName} ${text}: ${ratio.toFixed(2)}`);
+  }
+  return faint;
+}"""
+
+
+def test_every_slider_of_a_figure_moves_it_by_keyboard(html, reader):
     moved: dict[str, list[bool]] = {}
     for name in PAGES:
         page = reader.open(html / f"{name}.html")
-        for figure in page.locator(".plotly-graph-div:has(.slider-container)").all():
-            for slider in figure.locator(".slider-container .slider-group").all():
-                seen = []
-                for end in EXTREMES:
-                    drag(page, slider, end)
-                    seen.append(settled_picture(page, figure))
-                moved.setdefault(name, []).append(seen[0] != seen[1])
+        for slider in page.locator(".stm-slider input[type=range]").all():
+            figure = page.locator(f"#{slider.get_attribute('id').rsplit('-slider-', 1)[0]}")
+            slider.focus()
+            seen = []
+            for key in ("Home", "End"):
+                page.keyboard.press(key)
+                seen.append(settled_picture(page, figure))
+            moved.setdefault(name, []).append(seen[0] != seen[1])
     assert reader.complaints == []
     assert all(all(changed) for changed in moved.values()), moved
     assert "notebooks/09_explorer" in moved
+
+
+def test_no_slider_is_left_to_the_mouse(html, reader):
+    for name in PAGES:
+        page = reader.open(html / f"{name}.html")
+        assert page.locator(".slider-container, .updatemenu-container").count() == 0, name
+
+
+def test_the_book_is_small(html):
+    assert sum(path.stat().st_size for path in html.rglob("*") if path.is_file()) <= LARGEST
