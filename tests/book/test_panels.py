@@ -1,4 +1,4 @@
-"""The panels that a page runs by itself, used as a reader would: slider, keyboard, good files and bad ones."""
+"""The panels that a page runs by itself, used as a reader would: slider, keyboard, files good and bad."""
 
 import re
 from pathlib import Path

@@ -82,3 +82,25 @@ def test_claims_about_who_wins_follow_from_the_numbers(glued):
     best = min(values["nb06_best_network_mae"], values["nb06_small_mae"])
     assert values["nb06_best_of_all"] == pytest.approx(best)
     assert values["nb06_target_verdict"] == ("reached" if best <= values["nb06_target"] else "missed")
+
+
+def test_the_overview(glued, sweep):
+    values = glued("00_overview")
+    U = sweep.U.values
+    trained = U[U == np.rint(U)]
+    lowest = sweep.ground.values & (U != np.rint(U)) & (U <= trained.max())
+    assert values["nb00_samples"] == sweep.sizes["sample"]
+    assert values["nb00_held_out"] == lowest.sum()
+    assert values["nb00_guess"] == pytest.approx(np.abs(U[lowest] - trained.mean()).mean(), abs=1e-9)
+    assert values["nb00_rounding"] == pytest.approx(np.abs(U[lowest] - np.rint(U[lowest])).mean(), abs=1e-9)
+    assert 0 <= values["nb00_mae"] <= values["nb00_worst"]
+
+
+def test_claims_about_the_interval_follow_from_the_numbers(glued):
+    values = glued("12_try")
+    apart = abs(values["nb12_covered"] - values["nb12_coverage"])
+    assert values["nb12_interval_verdict"].startswith("keeps" if apart <= 5 else "misses")
+    assert values["nb12_half_width"] > 0
+    assert all(
+        0 <= values[f"nb12_{name}"] <= 100 for name in ("shuffled", "stretched", "beyond", "false_alarms")
+    )
