@@ -1,12 +1,16 @@
-"""Networks and baselines that read U from FT-LDOS images: build, train, store, predict, measure."""
+"""Models that read U from FT-LDOS pictures or Bragg amplitudes: build, fit, store, predict, measure."""
 
 from stm_core.learning.baselines import PrincipalComponentRegression, constant_guess, nearest_integer
+from stm_core.learning.bragg_networks import BiasAttention, StarTokens
 from stm_core.learning.checkpoints import Normalisation, Regressor, load_checkpoint
+from stm_core.learning.curves import BraggCurves
 from stm_core.learning.evaluation import Metrics, as_regressor, evaluate, predict
 from stm_core.learning.grouped import Interval, bootstrap_intervals, snapping
+from stm_core.learning.inputs import BraggConfig, PictureConfig, Samples, star_vectors
 from stm_core.learning.loop import TrainingConfig
 from stm_core.learning.models import Convolutional, FullyConnected, ResNet18
-from stm_core.learning.registry import ImageNetwork, build_model
+from stm_core.learning.process import BraggProcess
+from stm_core.learning.registry import ImageNetwork, Model, build_model
 from stm_core.learning.study_models import (
     STUDY_MODELS,
     StudyModel,
@@ -16,19 +20,31 @@ from stm_core.learning.study_models import (
     trained_regressor,
 )
 from stm_core.learning.training import FitResult, fit
+from stm_core.learning.uncertainty import Calibration, Familiarity, Prediction, coverage, novelty_auroc
 
 __all__ = [
     "STUDY_MODELS",
+    "BiasAttention",
+    "BraggConfig",
+    "BraggCurves",
+    "BraggProcess",
+    "Calibration",
     "Convolutional",
+    "Familiarity",
     "FitResult",
     "FullyConnected",
     "ImageNetwork",
     "Interval",
     "Metrics",
+    "Model",
     "Normalisation",
+    "PictureConfig",
+    "Prediction",
     "PrincipalComponentRegression",
     "Regressor",
     "ResNet18",
+    "Samples",
+    "StarTokens",
     "StudyModel",
     "StudySettings",
     "TrainingConfig",
@@ -36,12 +52,15 @@ __all__ = [
     "bootstrap_intervals",
     "build_model",
     "constant_guess",
+    "coverage",
     "evaluate",
     "fit",
     "load_checkpoint",
     "nearest_integer",
+    "novelty_auroc",
     "predict",
     "snapping",
+    "star_vectors",
     "study_checkpoint",
     "study_images",
     "trained_regressor",

@@ -14,7 +14,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
 from sklearn.preprocessing import StandardScaler
 
-from stm_core.learning.checkpoints import as_images, as_labelled_images
+from stm_core.learning.inputs import as_images, as_labelled_images
 
 ALPHAS = tuple(10.0**k for k in range(-6, 2))
 GAMMAS = tuple(10.0 ** (k / 2) for k in range(-6, 2))

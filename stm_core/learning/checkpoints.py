@@ -20,25 +20,27 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 from stm_core.files import replacing
-from stm_core.learning.registry import ImageNetwork, network_from_config
+from stm_core.learning.inputs import PictureConfig
+from stm_core.learning.registry import Model, Reading, model_from_config
+from stm_core.learning.uncertainty import Calibration, Familiarity
 
 logger = logging.getLogger(__name__)
 
-SCHEMA = "stm_core checkpoint 1"
+SCHEMA = "stm_core checkpoint 2"
 # Pixels that hardly vary in training are not blown up beyond this share of the typical spread.
 SPREAD_FLOOR = 1e-3
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """``(image - mean) / scale``; both tensors have shape (1, 1) for all pixels alike, or (size, size)."""
+    """``(input - mean) / scale``; both have shape (1, 1) for all pixels alike, or that of an input."""
 
     mean: torch.Tensor
     scale: torch.Tensor
 
     @classmethod
     def of(cls, images: np.ndarray, kind: Literal["global", "pixel"]) -> Normalisation:
-        """Zero mean and unit spread of `images` (n, size, size), over all pixels or pixel by pixel."""
+        """Zero mean and unit spread of `images` (n, ...), over all pixels or pixel by pixel."""
         axes = (0, 1, 2) if kind == "global" else (0,)
         # Double precision: neighbouring U differ in the fourth digit.
         mean = images.mean(axis=axes, dtype=np.float64)
@@ -50,71 +52,60 @@ class Normalisation:
 
 
 class Regressor(nn.Module):
-    """A network together with the normalisation it was trained with.
+    """A model together with the normalisation it was trained with, and what calibrates it.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Network from normalised images (n, 1, size, size) to U (n,) in eV.
+        From normalised inputs to U (n,) in eV; one that is no `Model` takes pictures (n, 1, size, size).
     normalisation : Normalisation
-        Applied to every image before the network.
+        Applied to every input before the model.
+    familiarity : Familiarity, optional
+        Of the training inputs' features, for models that do not say themselves how novel an input is.
+    calibration : Calibration, optional
+        For intervals and verdicts.
     """
 
     mean: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, model: nn.Module, normalisation: Normalisation) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        normalisation: Normalisation,
+        familiarity: Familiarity | None = None,
+        calibration: Calibration | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
+        self.familiarity, self.calibration = familiarity, calibration
         self.register_buffer("mean", normalisation.mean)
         self.register_buffer("scale", normalisation.scale)
 
-    def normalise(self, images: torch.Tensor) -> torch.Tensor:
-        """Images (n, 1, size, size) as the network wants them."""
-        return (images - self.mean) / self.scale
+    def tensor(self, inputs: ArrayLike) -> torch.Tensor:
+        """Inputs as the model takes them; ValueError if they are none of its."""
+        config = self.model.config if isinstance(self.model, Model) else PictureConfig()
+        return config.tensor(inputs)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """U (n,) in eV of images (n, 1, size, size)."""
-        return self.model(self.normalise(images))
+    def normalise(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Inputs (n, ...) as the model wants them."""
+        return (inputs - self.mean) / self.scale
 
+    def read(self, inputs: torch.Tensor) -> Reading:
+        """U of inputs (n, ...) with its spread and novelty, as the model says before calibration."""
+        normalised = self.normalise(inputs)
+        if not isinstance(self.model, Model):
+            U = self.model(normalised)
+            return Reading(U, torch.ones_like(U))
+        reading = self.model.read(normalised)
+        if reading.novelty is None and self.familiarity is not None:
+            features = self.model.features(normalised).cpu()
+            return reading._replace(novelty=self.familiarity.distance(features))
+        return reading
 
-def as_images(images: ArrayLike) -> np.ndarray:
-    """Images as a finite float32 array (n, size, size).
-
-    Raises
-    ------
-    ValueError
-        If the shape differs, there is no image, or a value is not finite.
-    """
-    # torch takes neither reversed nor read-only arrays.
-    array = np.require(images, np.float32, ["C", "W"])
-    if array.ndim != 3 or array.shape[1] != array.shape[2] or len(array) == 0:
-        raise ValueError(f"images must have shape (n, size, size) with n of at least 1, not {array.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError("images contain NaN or infinite values; every pixel must be finite")
-    return array
-
-
-def as_labelled_images(
-    images: ArrayLike, U: ArrayLike, least: int, what: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Images (n, size, size) and their U (n,) in eV as finite float32 arrays.
-
-    Raises
-    ------
-    ValueError
-        If either is not as `as_images` and one U per image require, or there are fewer than `least` images;
-        `what` names them in the sentence.
-    """
-    pixels, values = as_images(images), np.asarray(U, dtype=np.float32)
-    if values.shape != (len(pixels),) or not np.isfinite(values).all():
-        raise ValueError(
-            f"U of the {what} images must be {len(pixels)} finite values in eV, one per image, "
-            f"not {np.isfinite(values).sum()} finite values in shape {values.shape}"
-        )
-    if len(pixels) < least:
-        raise ValueError(f"{len(pixels)} {what} image(s) are too few; at least {least} are needed")
-    return pixels, values
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """U (n,) in eV of inputs (n, ...)."""
+        return self.model(self.normalise(inputs))
 
 
 def fingerprint(*arrays: ArrayLike | torch.Tensor) -> str:
@@ -128,16 +119,27 @@ def fingerprint(*arrays: ArrayLike | torch.Tensor) -> str:
 
 
 def pack(
-    model: ImageNetwork, weights: dict[str, torch.Tensor], normalisation: Normalisation
+    model: Model,
+    weights: dict[str, torch.Tensor],
+    normalisation: Normalisation,
+    familiarity: Familiarity | None = None,
+    calibration: Calibration | None = None,
 ) -> dict[str, Any]:
     """The part of a checkpoint that a prediction needs."""
-    return {
+    content = {
         "schema": SCHEMA,
         "model": {"name": model.name, "config": asdict(model.config)},
         "weights": weights,
         "normalisation": {"mean": normalisation.mean, "scale": normalisation.scale},
-        "checksum": fingerprint(*weights.values(), normalisation.mean, normalisation.scale),
+        "familiarity": familiarity and {"mean": familiarity.mean, "whiten": familiarity.whiten},
+        "calibration": calibration and asdict(calibration),
     }
+    return {**content, "checksum": fingerprint(*_tensors(content))}
+
+
+def _tensors(content: dict[str, Any]) -> list[torch.Tensor]:
+    parts = (content["weights"], content["normalisation"], content["familiarity"] or {})
+    return [tensor for part in parts for tensor in part.values()]
 
 
 def unpack(content: dict[str, Any]) -> Regressor:
@@ -145,9 +147,14 @@ def unpack(content: dict[str, Any]) -> Regressor:
 
     The network's constructor never fetches pretrained weights: those of the checkpoint replace them anyway.
     """
-    model = network_from_config(content["model"]["name"], content["model"]["config"])
-    model.load_state_dict(content["weights"])
-    return Regressor(model, Normalisation(**content["normalisation"])).eval()
+    model = model_from_config(content["model"]["name"], content["model"]["config"])
+    model.restore(content["weights"])
+    return Regressor(
+        model,
+        Normalisation(**content["normalisation"]),
+        content["familiarity"] and Familiarity(**content["familiarity"]),
+        content["calibration"] and Calibration(**content["calibration"]),
+    ).eval()
 
 
 def write_checkpoint(content: dict[str, Any], path: Path) -> None:
@@ -180,8 +187,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path} is not a checkpoint of this library; accepted are files of schema {SCHEMA!r}"
         )
-    tensors = (*content["weights"].values(), *content["normalisation"].values())
-    if fingerprint(*tensors) != content["checksum"]:
+    if fingerprint(*_tensors(content)) != content["checksum"]:
         raise ValueError(
             f"{path} is damaged: its weights do not match their checksum; train again or fetch it anew"
         )

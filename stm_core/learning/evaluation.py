@@ -6,13 +6,12 @@ import os
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
-from stm_core.learning.checkpoints import Regressor, as_images, load_checkpoint
-from stm_core.learning.loop import EVALUATION_BATCH
-from stm_core.learning.training import FitResult
+from stm_core.learning.checkpoints import Regressor, load_checkpoint
+from stm_core.learning.training import FitResult, read_in_batches
+from stm_core.learning.uncertainty import Prediction
 
 Trained = Regressor | FitResult | str | os.PathLike[str]
 
@@ -30,20 +29,19 @@ def as_regressor(trained: Trained) -> Regressor:
     return trained if isinstance(trained, Regressor) else load_checkpoint(trained)
 
 
-def predict(trained: Trained, images: ArrayLike) -> np.ndarray:
-    """U of images.
+def predict(trained: Trained, inputs: ArrayLike) -> Prediction:
+    """U of inputs, with a 90 % interval and a verdict.
 
     Parameters
     ----------
     trained : Regressor, FitResult or path-like
         What `fit` returned, or the path of its checkpoint.
-    images : array_like, shape (n, size, size)
-        Images rendered as those of the training were.
+    inputs : array_like, shape (n, ...)
+        Made as those of the training were, by the `samples` or `of_ldos` of the model's configuration.
 
     Returns
     -------
-    ndarray of float64, shape (n,)
-        U in eV.
+    Prediction
 
     Raises
     ------
@@ -53,13 +51,17 @@ def predict(trained: Trained, images: ArrayLike) -> np.ndarray:
         If there is no such checkpoint.
     """
     regressor = as_regressor(trained)
-    batches = torch.from_numpy(as_images(images))[:, None].split(EVALUATION_BATCH)
     was_training = regressor.training
     regressor.eval()
-    with torch.inference_mode():
-        U = torch.cat([regressor(batch.to(regressor.mean.device)) for batch in batches])
+    reading = read_in_batches(regressor, inputs)
     regressor.train(was_training)
-    return U.cpu().numpy().astype(np.float64)
+    U, spread = (values.double().numpy() for values in (reading.U, reading.spread))
+    calibration = regressor.calibration
+    if calibration is None or reading.novelty is None:
+        unknown = np.full(len(U), np.nan)
+        return Prediction(U, np.full(len(U), -np.inf), np.full(len(U), np.inf), unknown)
+    half = calibration.factor * spread
+    return Prediction(U, U - half, U + half, reading.novelty.double().numpy() / calibration.limit)
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class Metrics:
     ----------
     mae, rmse : float
         Mean absolute and root mean squared error, eV.
+    median, p95 : float
+        Median and 95th percentile of the absolute error, eV.
     r2 : float
         Share of the variance of U explained; NaN if all true U are the same.
     bias : float
@@ -80,6 +84,8 @@ class Metrics:
 
     mae: float
     rmse: float
+    median: float
+    p95: float
     r2: float
     bias: float
     n: int
@@ -112,9 +118,12 @@ def evaluate(U_true: ArrayLike, U_pred: ArrayLike) -> Metrics:
         raise ValueError(
             "true and predicted U must be finite values in eV, but NaN or infinite ones are among them"
         )
+    middle, most = np.quantile(np.abs(predicted - true), [0.5, 0.95])
     return Metrics(
         mae=float(mean_absolute_error(true, predicted)),
         rmse=float(root_mean_squared_error(true, predicted)),
+        median=float(middle),
+        p95=float(most),
         r2=float(r2_score(true, predicted)) if np.ptp(true) > 0 else float("nan"),
         bias=float(np.mean(predicted - true)),
         n=len(true),

@@ -19,7 +19,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import update_bn
 
 from stm_core.learning.checkpoints import Normalisation, Regressor, pack
-from stm_core.learning.registry import ImageNetwork
+from stm_core.learning.registry import Model
 
 EVALUATION_BATCH = 256
 TRAIN_HISTORY = ("learning_rate", "train_loss")
@@ -92,7 +92,7 @@ class Training:
 
     def __init__(
         self,
-        model: ImageNetwork,
+        model: Model,
         train: tuple[np.ndarray, np.ndarray],
         validation: tuple[np.ndarray, np.ndarray] | None,
         config: TrainingConfig,
@@ -101,7 +101,7 @@ class Training:
         self.config, self.device = config, device
         self.normalisation = Normalisation.of(train[0], config.normalisation)
         self.regressor = Regressor(copy.deepcopy(model), self.normalisation).to(device)
-        self.model: ImageNetwork = self.regressor.model  # type: ignore[assignment]
+        self.model: Model = self.regressor.model  # type: ignore[assignment]
         self.train, self.validation = self._tensors(train), self._tensors(validation)
         self.optimiser = torch.optim.Adam(
             self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
@@ -115,8 +115,8 @@ class Training:
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
         if data is None:
             return None
-        images, U = (torch.as_tensor(array, device=self.device) for array in data)
-        return self.regressor.normalise(images[:, None]), U
+        inputs = self.regressor.tensor(data[0]).to(self.device)
+        return self.regressor.normalise(inputs), torch.as_tensor(data[1], device=self.device)
 
     @property
     def epoch(self) -> int:

@@ -1,24 +1,101 @@
-"""What every network has in common, and the registry that builds networks by name."""
+"""What every model has in common, and the registry that builds models by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
+from stm_core.learning.inputs import InputConfig, PictureConfig
 
-@dataclass(frozen=True)
-class NetworkConfig:
-    """What every network shares.
+
+class Reading(NamedTuple):
+    """What a model says of inputs (n, ...), each of shape (n,).
 
     Attributes
     ----------
-    image_size : int
-        Side of the square input image in pixels.
+    U : torch.Tensor
+        In eV.
+    spread : torch.Tensor
+        Expected error up to a common factor, which calibration finds.
+    novelty : torch.Tensor or None
+        How unlike the training inputs they are; None leaves it to the distance between `Model.features`.
+    """
+
+    U: torch.Tensor
+    spread: torch.Tensor
+    novelty: torch.Tensor | None = None
+
+
+class Model(nn.Module):
+    """Base class: normalised inputs -> features -> U in eV.
+
+    Parameters
+    ----------
+    config : InputConfig
+        What the model sees and how it is built, kept as ``.config``.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, config: InputConfig) -> None:
+        super().__init__()
+        self.config: Any = config
+
+    def features(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Features (n, n_features) of normalised inputs (n, ...)."""
+        raise NotImplementedError
+
+    def initialise(self) -> None:
+        """Draw the starting weights from torch's random state."""
+
+    def read(self, inputs: torch.Tensor) -> Reading:
+        """U of normalised inputs (n, ...), and how sure; networks expect the same error everywhere."""
+        U = self(inputs)
+        return Reading(U, torch.ones_like(U))
+
+    def restore(self, weights: dict[str, torch.Tensor]) -> None:
+        """Take the weights of a checkpoint."""
+        self.load_state_dict(weights)
+
+
+class Solved(Model):
+    """A model found in one step from its samples, whose buffers have the shapes that these need."""
+
+    def solve(self, inputs: torch.Tensor, U: np.ndarray, branch: np.ndarray) -> None:
+        """Find the model.
+
+        Parameters
+        ----------
+        inputs : torch.Tensor, shape (n, ...)
+            Normalised.
+        U : array, shape (n,)
+            In eV.
+        branch : int array, shape (n,)
+            Number of the branch that each sample is of.
+        """
+        raise NotImplementedError
+
+    def keep(self, **buffers: np.ndarray) -> None:
+        """Keep arrays as the model's buffers, in single precision."""
+        self.restore({name: torch.as_tensor(array, dtype=torch.float32) for name, array in buffers.items()})
+
+    def restore(self, weights: dict[str, torch.Tensor]) -> None:
+        for name, tensor in weights.items():
+            self.register_buffer(name, tensor)
+
+
+@dataclass(frozen=True)
+class NetworkConfig(PictureConfig):
+    """What every network of pictures shares.
+
+    Attributes
+    ----------
     l2_normalise : bool
         Scale the features of each image to unit length before the head.
     clamp : bool
@@ -31,42 +108,23 @@ class NetworkConfig:
         avoids this.
     """
 
-    minimum_size: ClassVar[int] = 1
-
-    image_size: int = 64
     l2_normalise: bool = True
     clamp: bool = True
     dropout: float = 0.0
     initial_output: float = 2.5
 
     def __post_init__(self) -> None:
-        if self.image_size < self.minimum_size:
-            raise ValueError(
-                f"image_size is {self.image_size}, but must be at least {self.minimum_size} pixels"
-            )
+        super().__post_init__()
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}, but must be at least 0 and below 1")
 
 
-class ImageNetwork(nn.Module):
-    """Base class: image -> features -> U in eV. Subclasses provide `features` and `head`.
-
-    Parameters
-    ----------
-    config : NetworkConfig
-        The network's configuration, kept as ``.config``.
-    """
-
-    name: ClassVar[str]
+class ImageNetwork(Model):
+    """Base class of networks: image -> features -> U in eV. Subclasses provide `features` and `head`."""
 
     def __init__(self, config: NetworkConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.head: nn.Sequential
-
-    def features(self, images: torch.Tensor) -> torch.Tensor:
-        """Features (n, n_features) of normalised images (n, 1, size, size)."""
-        raise NotImplementedError
 
     def initialise(self) -> None:
         """Draw the starting weights from torch's random state: He's scheme, fan-out, as in the original."""
@@ -75,12 +133,7 @@ class ImageNetwork(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        self._initialise_output()
-
-    def _initialise_output(self) -> None:
-        output = cast(nn.Linear, self.head[-1])
-        output.reset_parameters()
-        nn.init.constant_(output.bias, self.config.initial_output)
+        start_at(self.head, self.config.initial_output)
 
     @property
     def attribution_layer(self) -> nn.Module:
@@ -105,20 +158,27 @@ class ImageNetwork(nn.Module):
         return U.clamp(min=0) if self.config.clamp else U
 
 
-_REGISTRY: dict[str, tuple[type[ImageNetwork], type[NetworkConfig]]] = {}
+def start_at(head: nn.Sequential, U: float) -> None:
+    """Let a head answer about `U` (eV) before training."""
+    output = cast(nn.Linear, head[-1])
+    output.reset_parameters()
+    nn.init.constant_(output.bias, U)
 
 
-def register(name: str, config: type[NetworkConfig]) -> Callable[[type[ImageNetwork]], type[ImageNetwork]]:
-    def add(network: type[ImageNetwork]) -> type[ImageNetwork]:
-        network.name = name
-        _REGISTRY[name] = (network, config)
-        return network
+_REGISTRY: dict[str, tuple[type[Model], type[InputConfig]]] = {}
+
+
+def register(name: str, config: type[InputConfig]) -> Callable[[type[Model]], type[Model]]:
+    def add(model: type[Model]) -> type[Model]:
+        model.name = name
+        _REGISTRY[name] = (model, config)
+        return model
 
     return add
 
 
-def network_from_config(name: str, config: dict[str, Any]) -> ImageNetwork:
-    """The network `name` with the options `config`, its weights not yet meaningful.
+def model_from_config(name: str, config: dict[str, Any]) -> Model:
+    """The model `name` with the options `config`, its weights not yet meaningful.
 
     Raises
     ------
@@ -127,35 +187,34 @@ def network_from_config(name: str, config: dict[str, Any]) -> ImageNetwork:
     """
     if name not in _REGISTRY:
         raise ValueError(f"unknown model {name!r}; known models are {', '.join(sorted(_REGISTRY))}")
-    network, config_class = _REGISTRY[name]
+    model, config_class = _REGISTRY[name]
     accepted = [field.name for field in fields(config_class)]
     unknown = sorted(set(config) - set(accepted))
     if unknown:
         raise ValueError(
             f"model {name!r} has no option {', '.join(unknown)}; its options are {', '.join(accepted)}"
         )
-    return network(config_class(**config))
+    return model(config_class(**config))
 
 
-def build_model(name: str, *, image_size: int = 64, seed: int = 0, **config: Any) -> ImageNetwork:
-    """A network with freshly drawn weights.
+def build_model(name: str, *, seed: int = 0, **config: Any) -> Model:
+    """A model that has learned nothing yet.
 
     Parameters
     ----------
-    name : {"fc", "cnn", "resnet18"}
-        Which network.
-    image_size : int
-        Side of the square input image in pixels.
+    name : {"fc", "cnn", "resnet18", "bragg", "bragg_process", "bragg_tokens", "bragg_biases"}
+        Networks of pictures as in the original study; and models of Bragg amplitudes: curves inverted, a
+        Gaussian process, a network over stars, a network over biases.
     seed : int
         Seed of the starting weights; torch's own random state is left as it was.
     **config
-        Fields of the network's configuration class, for example ``l2_normalise=False, clamp=False``
-        for a repaired network.
+        Fields of the model's configuration class, for example ``l2_normalise=False, clamp=False``
+        for a repaired network, or ``bias=(0.0,)`` for a Bragg model of one bias.
 
     Returns
     -------
-    ImageNetwork
-        Module from normalised images (n, 1, image_size, image_size) to U (n,) in eV.
+    Model
+        Module from normalised inputs (n, ...) to U (n,) in eV.
 
     Raises
     ------
@@ -166,6 +225,6 @@ def build_model(name: str, *, image_size: int = 64, seed: int = 0, **config: Any
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = network_from_config(name, {"image_size": image_size, **config})
+        model = model_from_config(name, config)
         model.initialise()
     return model

@@ -1,12 +1,13 @@
-"""Training a network to read U: one call, resumable from its checkpoint."""
+"""Teaching a model to read U: one call, resumable from its checkpoint."""
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,15 +15,18 @@ from numpy.typing import ArrayLike
 from tqdm.auto import tqdm
 
 from stm_core.learning.checkpoints import (
+    Normalisation,
     Regressor,
-    as_labelled_images,
     fingerprint,
+    pack,
     read_checkpoint,
     unpack,
     write_checkpoint,
 )
-from stm_core.learning.loop import Training, TrainingConfig
-from stm_core.learning.registry import ImageNetwork
+from stm_core.learning.inputs import as_labels
+from stm_core.learning.loop import EVALUATION_BATCH, Training, TrainingConfig
+from stm_core.learning.registry import Model, Reading, Solved
+from stm_core.learning.uncertainty import Calibration, Familiarity
 
 logger = logging.getLogger(__name__)
 
@@ -78,9 +82,12 @@ def _matching_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]
     return content
 
 
+Labelled = tuple[np.ndarray, np.ndarray]
+
+
 def fit(
-    model: ImageNetwork,
-    images: ArrayLike,
+    model: Model,
+    inputs: ArrayLike,
     U: ArrayLike,
     validation: tuple[ArrayLike, ArrayLike] | None = None,
     config: TrainingConfig | None = None,
@@ -88,22 +95,24 @@ def fit(
     resume: bool = True,
     device: str = "cpu",
     progress: bool = True,
+    branch: ArrayLike | None = None,
+    calibration: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> FitResult:
-    """Train a copy of `model` to give the U of images.
+    """Teach a copy of `model` to give the U of its inputs.
 
     Parameters
     ----------
-    model : ImageNetwork
-        Network from `build_model`; left as it is.
-    images : array_like, shape (n, size, size)
-        Training images; the normalisation is taken from these alone.
+    model : Model
+        From `build_model`; left as it is.
+    inputs : array_like, shape (n, ...)
+        Training inputs, as `model.config.samples` makes them; the normalisation is taken from these alone.
     U : array_like, shape (n,)
         Their U in eV.
-    validation : tuple of (images, U), optional
+    validation : tuple of (inputs, U), optional
         For early stopping and the choice of the best epoch; must not hold test U. Without it, all epochs are
-        run and the last weights are kept.
+        run and the last weights are kept. Models that are found in one step do not use it.
     config : TrainingConfig, optional
-        How to train; by default the original study's recipe.
+        How to train; by default the original study's recipe. Of a model found in one step, the normalisation.
     checkpoint : path-like, optional
         File to write after every epoch. If it is there already, a finished run of the same data, model and
         configuration is returned at once and an unfinished one goes on, to the very same weights.
@@ -113,6 +122,11 @@ def fit(
         Torch device, for example ``"cpu"`` or ``"cuda"``.
     progress : bool
         Show a progress bar.
+    branch : array_like of int, shape (n,), optional
+        Number of the branch that each training sample is of (`Samples.branch`), for models with a curve for
+        each; all one branch by default.
+    calibration : tuple of (inputs, U), optional
+        Samples of U that neither training nor validation holds, for intervals and verdicts.
 
     Returns
     -------
@@ -127,33 +141,98 @@ def fit(
         If the loss stops being finite.
     """
     config = config or TrainingConfig()
-    train = as_labelled_images(images, U, 2, "training")
-    held_out = as_labelled_images(*validation, 1, "validation") if validation is not None else None
+    train = _labelled(model, inputs, U, 2, "training")
+    held_out = validation and _labelled(model, *validation, 1, "validation")
+    apart = calibration and _labelled(model, *calibration, 1, "calibration")
+    labels = np.zeros(len(train[1]), int) if branch is None else np.asarray(branch)
     path = Path(checkpoint) if checkpoint is not None else None
+    usable = _usable_device(device)
     identity = {
         "training": asdict(config),
-        "data": fingerprint(*train, *(held_out or ())),
+        "data": fingerprint(*train, labels, *(held_out or ()), *(apart or ())),
         "start": _start_fingerprint(model),
     }
-    run = Training(model, train, held_out, config, _usable_device(device))
-    if path is not None and resume and path.exists():
-        content = _matching_checkpoint(path, identity)
-        if content["finished"]:
-            return FitResult(unpack(content).to(device), content["history"], content["best_epoch"], path)
-        run.restore(content)
-        logger.info("training goes on from epoch %d of %s", run.epoch, path)
-    with tqdm(
-        total=config.epochs, initial=run.epoch, desc=model.name, unit="epoch", disable=not progress
-    ) as bar:
+    found = _matching_checkpoint(path, identity) if path is not None and resume and path.exists() else None
+    if found is not None and found["finished"]:
+        return FitResult(unpack(found).to(usable), found["history"], found["best_epoch"], path)
+    if isinstance(model, Solved):
+        result = FitResult(_solved(model, train, labels, config), {}, 0, path)
+    else:
+        run = Training(model, train, held_out, config, usable)
+        if found is not None:
+            run.restore(found)
+            logger.info("training goes on from epoch %d of %s", run.epoch, path)
+        _run(run, identity, path, progress)
+        result = FitResult(run.best(), run.history, run.best_epoch, path)
+    _calibrate(result.model, train, apart)
+    if path is not None:
+        write_checkpoint(_finished(result, identity), path)
+    return result
+
+
+def _labelled(model: Model, inputs: ArrayLike, U: ArrayLike, least: int, what: str) -> Labelled:
+    checked = model.config.check(inputs)
+    return checked, as_labels(len(checked), U, least, what)
+
+
+def _solved(model: Solved, train: Labelled, branch: np.ndarray, config: TrainingConfig) -> Regressor:
+    if branch.shape != train[1].shape:
+        raise ValueError(f"branch must hold one number for each of {len(train[1])} samples")
+    regressor = Regressor(copy.deepcopy(model), Normalisation.of(train[0], config.normalisation))
+    cast(Solved, regressor.model).solve(regressor.normalise(regressor.tensor(train[0])), train[1], branch)
+    return regressor.eval()
+
+
+def _run(run: Training, identity: dict[str, Any], path: Path | None, progress: bool) -> None:
+    name, epochs = run.model.name, run.config.epochs
+    with tqdm(total=epochs, initial=run.epoch, desc=name, unit="epoch", disable=not progress) as bar:
         while not run.finished:
             run.run_epoch()
-            if path is not None:
+            if path is not None and not run.finished:
                 write_checkpoint(run.content(identity), path)
             bar.set_postfix({name: f"{values[-1]:.3g}" for name, values in run.history.items()})
             bar.update()
-    return FitResult(run.best(), run.history, run.best_epoch, path)
 
 
-def _start_fingerprint(model: ImageNetwork) -> str:
+def read_in_batches(regressor: Regressor, inputs: ArrayLike) -> Reading:
+    """Reading of inputs (n, ...), on the CPU; ValueError if they are none of the model's."""
+    device = regressor.mean.device
+    with torch.inference_mode():
+        batches = regressor.tensor(inputs).split(EVALUATION_BATCH)
+        parts = [regressor.read(batch.to(device)) for batch in batches]
+    U, spread, *novelty = (torch.cat(part).cpu() for part in zip(*parts, strict=True) if part[0] is not None)
+    return Reading(U, spread, *novelty)
+
+
+def _calibrate(regressor: Regressor, train: Labelled, apart: Labelled | None) -> None:
+    """Keep what the training looked like, and how wrong the model is on samples that it never saw."""
+    model = cast(Model, regressor.model)
+    if read_in_batches(regressor, train[0][:1]).novelty is None:
+        with torch.inference_mode():
+            batches = regressor.tensor(train[0]).to(regressor.mean.device).split(EVALUATION_BATCH)
+            features = [model.features(regressor.normalise(batch)).cpu() for batch in batches]
+        regressor.familiarity = Familiarity.of(torch.cat(features))
+    if apart is not None:
+        U, spread, novelty = read_in_batches(regressor, apart[0])
+        error = U - torch.as_tensor(apart[1])
+        regressor.calibration = Calibration.of(error, spread, cast(torch.Tensor, novelty))
+
+
+def _finished(result: FitResult, identity: dict[str, Any]) -> dict[str, Any]:
+    regressor = result.model
+    model = cast(Model, regressor.model)
+    weights = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    normalisation = Normalisation(regressor.mean.cpu(), regressor.scale.cpu())
+    return {
+        **pack(model, weights, normalisation, regressor.familiarity, regressor.calibration),
+        **identity,
+        "history": result.history,
+        "best_epoch": result.best_epoch,
+        "epochs_done": len(result.history.get("train_loss", ())),
+        "finished": True,
+    }
+
+
+def _start_fingerprint(model: Model) -> str:
     weights = model.state_dict()
     return fingerprint(np.frombuffer(f"{model.name}{model.config}".encode(), np.uint8), *weights.values())

@@ -16,8 +16,8 @@ from scipy.spatial.distance import cdist
 from torch import nn
 
 from stm_core.learning import Convolutional, FullyConnected, ImageNetwork, Regressor, predict
-from stm_core.learning.checkpoints import as_images, as_labelled_images
 from stm_core.learning.evaluation import Trained, as_regressor
+from stm_core.learning.inputs import as_images, as_labelled_images
 from stm_core.viewing.inpage import packed, unpacked
 
 SCHEMA = "stm_core page network 1"
@@ -143,7 +143,7 @@ def export_for_page(
         "maps": maps,
         "interval": {
             "coverage": coverage,
-            "half_width": conformal_half_width(U, predict(regressor, images), coverage),
+            "half_width": conformal_half_width(U, predict(regressor, images).U, coverage),
         },
         "range": _known_range(regressor, as_images(known), images, coverage),
     }

@@ -28,9 +28,9 @@ def test_a_checkpoint_predicts_as_the_network_it_was_made_from(trained, data):
     result, _ = trained
     # Other images than the training's: their own mean and spread must not enter.
     images = 3 * data[0][:5] + 0.1
-    expected = predict(result, images)
-    np.testing.assert_array_equal(predict(result.checkpoint, images), expected)
-    np.testing.assert_array_equal(predict(load_checkpoint(result.checkpoint), images), expected)
+    expected = predict(result, images).U
+    np.testing.assert_array_equal(predict(result.checkpoint, images).U, expected)
+    np.testing.assert_array_equal(predict(load_checkpoint(result.checkpoint), images).U, expected)
     assert np.ptp(expected) > 0
 
 
@@ -65,7 +65,7 @@ def test_every_network_comes_back_from_its_checkpoint(name, options, bragg_like,
     )
     loaded = load_checkpoint(tmp_path / "a.pt")
     assert loaded.model.config == result.model.model.config
-    np.testing.assert_array_equal(predict(loaded, images), predict(result, images))
+    np.testing.assert_array_equal(predict(loaded, images).U, predict(result, images).U)
 
 
 def test_loading_never_fetches_pretrained_weights(tmp_path, bragg_like, monkeypatch):
@@ -89,7 +89,7 @@ def test_loading_never_fetches_pretrained_weights(tmp_path, bragg_like, monkeypa
     monkeypatch.setattr(
         "torchvision.models._api.load_state_dict_from_url", lambda *_, **__: pytest.fail("fetched")
     )
-    np.testing.assert_array_equal(predict(tmp_path / "a.pt", images), predict(result, images))
+    np.testing.assert_array_equal(predict(tmp_path / "a.pt", images).U, predict(result, images).U)
 
 
 def test_an_unfinished_run_gives_its_best_so_far_and_says_so(data, tmp_path, monkeypatch, caplog):
@@ -116,14 +116,14 @@ def test_a_truncated_checkpoint_is_named(trained, tmp_path, share):
 
 def test_a_flipped_byte_never_changes_a_prediction_silently(trained, data, tmp_path):
     content = bytearray(trained[0].checkpoint.read_bytes())
-    expected = predict(trained[0], data[0])
+    expected = predict(trained[0], data[0]).U
     broken, refused = tmp_path / "broken.pt", 0
     for position in np.random.default_rng(0).integers(0, len(content), 60):
         content[position] ^= 0xFF
         broken.write_bytes(content)
         content[position] ^= 0xFF
         try:
-            np.testing.assert_array_equal(predict(broken, data[0]), expected)
+            np.testing.assert_array_equal(predict(broken, data[0]).U, expected)
         except ValueError as error:
             assert "broken.pt" in str(error)
             refused += 1
@@ -164,5 +164,5 @@ def test_a_write_that_fails_leaves_the_old_checkpoint(trained, data, tmp_path, m
     monkeypatch.setattr(torch, "save", full_disk)
     with pytest.raises(OSError, match="no space"):
         fit(build_model("fc", image_size=SIZE), *data, checkpoint=path, resume=False, progress=False)
-    np.testing.assert_array_equal(predict(path, data[0]), predict(trained[0], data[0]))
+    np.testing.assert_array_equal(predict(path, data[0]).U, predict(trained[0], data[0]).U)
     assert [each.name for each in tmp_path.iterdir()] == ["run.pt"]

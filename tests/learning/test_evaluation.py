@@ -27,7 +27,9 @@ def test_metrics_are_their_formulas(pairs):
     assert metrics.rmse == pytest.approx(math.sqrt(np.mean(error**2)))
     assert metrics.bias == pytest.approx(error.mean())
     assert metrics.n == len(true)
-    assert set(metrics.as_dict()) == {"mae", "rmse", "r2", "bias", "n"}
+    assert metrics.median == pytest.approx(np.median(np.abs(error)))
+    assert metrics.p95 == pytest.approx(np.percentile(np.abs(error), 95))
+    assert set(metrics.as_dict()) == {"mae", "rmse", "median", "p95", "r2", "bias", "n"}
 
 
 def test_r2_is_one_for_the_truth_and_zero_for_the_mean():
@@ -55,20 +57,20 @@ def test_what_cannot_be_compared_is_named(true, predicted, message):
 def test_predict_gives_the_network_s_output_for_each_image_whatever_its_company():
     images = np.random.default_rng(0).random((300, 16, 16), dtype=np.float32)
     model = regressor()
-    U = predict(model, images)
+    U = predict(model, images).U
     assert U.dtype == np.float64
     assert U.shape == (300,)
     model.eval()
     with torch.no_grad():
         expected = model.model((torch.from_numpy(images)[:, None] - 0.3) / 2).numpy()
     np.testing.assert_allclose(U, expected, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(predict(model, images[::-1]), U[::-1], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(predict(model, images[::-1]).U, U[::-1], rtol=1e-5, atol=1e-6)
 
 
 def test_predict_ignores_dropout_and_leaves_the_mode():
     images = np.random.default_rng(0).random((5, 16, 16))
     model = regressor().train()
-    np.testing.assert_array_equal(predict(model, images), predict(model, images))
+    np.testing.assert_array_equal(predict(model, images).U, predict(model, images).U)
     assert model.training
 
 

@@ -1,0 +1,189 @@
+"""Reading U by the curve that the Bragg amplitudes follow: fit A(U), then invert by χ².
+
+Every amplitude of every branch is a smooth function of U, and a picture is a point near one of these curves.
+The nearest one says U, how sharply it turns away says how sure, and how far it is says whether the picture
+is one of these states at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.interpolate import make_interp_spline
+
+from stm_core.learning.inputs import BraggConfig
+from stm_core.learning.registry import Reading, Solved, register
+
+LENGTHS = (2.0, 3.0, 4.0, 6.0, 8.0)  # eV, over which an amplitude changes
+NUGGETS = (1e-9, 1e-6, 1e-3, 1e-1, 1.0)  # variance of the noise over that of the curve
+_LEAST_KNOWN = 3  # values of U that make a curve
+_FLOOR = 1e-2  # of the root mean square error: no amplitude is trusted further
+_STEP = 0.05  # eV between the points of a curve that is kept
+_FINER = 5  # times as many are compared
+
+
+@dataclass(frozen=True)
+class CurveConfig(BraggConfig):
+    """Curves over the range of U that is thought possible.
+
+    Attributes
+    ----------
+    low, high : float
+        In eV. The study's interaction lies between 0 and 6.
+    """
+
+    partial: ClassVar[bool] = True
+
+    low: float = 0.0
+    high: float = 6.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.low < self.high:
+            raise ValueError(f"U from {self.low:g} to {self.high:g} eV is no range")
+
+
+@register("bragg", CurveConfig)
+class BraggCurves(Solved):
+    """One curve for each branch and amplitude, by Gaussian-process regression over U.
+
+    The kernel's length and noise are chosen for each amplitude by the leave-one-U-out error (Rasmussen and
+    Williams, "Gaussian processes for machine learning", 2006, eq. 5.12). That error, the same along the
+    curve, is what χ² divides by, together with the scatter of samples of one U. With the process's own
+    variance, which vanishes at the trained values, readings would snap to these. Beyond the trained values
+    the error grows as leaving out the last of them shows.
+    """
+
+    config: CurveConfig
+    grid: torch.Tensor
+    curves: torch.Tensor
+    error: torch.Tensor
+    growth: torch.Tensor
+    beyond: torch.Tensor
+    fine: torch.Tensor
+    templates: torch.Tensor
+    variance: torch.Tensor
+
+    def solve(self, inputs: torch.Tensor, U: np.ndarray, branch: np.ndarray) -> None:
+        values = inputs.reshape(len(inputs), -1).double().numpy()
+        n = int(np.ceil((self.config.high - self.config.low) / _STEP)) + 1
+        grid = np.linspace(self.config.low, self.config.high, n)
+        fits = [
+            _Branch.of(U[mine], values[mine], grid)
+            for label in np.unique(branch)
+            if len(np.unique(U[mine := branch == label])) >= _LEAST_KNOWN
+        ]
+        if not fits:
+            raise ValueError(f"no branch has {_LEAST_KNOWN} values of U, which a curve needs")
+        error = np.mean([each.error for each in fits], axis=0)
+        self.keep(
+            grid=grid,
+            curves=np.stack([each.curve for each in fits]),
+            error=error + _FLOOR**2 * error.mean() + np.finfo(np.float32).tiny,
+            growth=np.mean([each.growth for each in fits], axis=0),
+            beyond=np.stack([each.beyond for each in fits]),
+        )
+
+    def restore(self, weights: dict[str, torch.Tensor]) -> None:
+        super().restore(weights)
+        grid = self.grid.double().numpy()
+        fine = np.linspace(grid[0], grid[-1], _FINER * (len(grid) - 1) + 1)
+        refine = torch.as_tensor(make_interp_spline(grid, np.eye(len(grid)))(fine))
+        far = (refine @ self.beyond.double().T).clamp(min=0).T.reshape(-1, 1)
+        variance = self.error.double() + far**2 * self.growth.double()
+        templates = (refine @ self.curves.double()).flatten(0, 1)
+        made = {"fine": torch.as_tensor(fine), "templates": templates, "variance": variance}
+        for name, tensor in made.items():  # from what is kept, so not kept themselves
+            self.register_buffer(name, tensor, persistent=False)
+
+    def features(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Amplitudes (n, n_bias * n_stars) as they are."""
+        return inputs.flatten(1)
+
+    def read(self, inputs: torch.Tensor) -> Reading:
+        flat = inputs.flatten(1).double()
+        known = (~flat.isnan()).double()
+        values, number = flat.nan_to_num(), known.sum(dim=1)
+        precision = 1 / self.variance
+        # Expanded, so that no array has samples, templates and amplitudes together.
+        cost = known @ (self.templates**2 * precision + self.variance.log()).T
+        cost = cost + values**2 @ precision.T - 2 * values @ (self.templates * precision).T
+        cost = cost / number[:, None]
+        best = cost.argmin(dim=1)
+        U, spread = self._parabola(cost, best)
+        distance = ((values - self.templates[best]) ** 2 * known / self.error.double()).sum(dim=1) / number
+        # Where χ² says that the errors are larger than thought, so is that of U (the scale factor of the
+        # Particle Data Group, Phys. Rev. D 110, 030001 (2024), section 5.2).
+        return Reading(U, spread * distance.clamp(min=1).sqrt(), distance)
+
+    def _parabola(self, cost: torch.Tensor, best: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Lowest point of the parabola through three neighbours, and where its χ² is one higher."""
+        point = best % len(self.fine)
+        middle = point.clamp(1, len(self.fine) - 2)
+        left, centre, right = (cost.gather(1, (best + middle - point + k)[:, None])[:, 0] for k in (-1, 0, 1))
+        bend = (left - 2 * centre + right).clamp(min=1e-12)
+        step = float(self.fine[1] - self.fine[0])
+        shift = torch.where(middle == point, (left - right) / (2 * bend), 0.0).clamp(-1, 1)
+        return self.fine[point] + step * shift, step * (2 / bend).sqrt().clamp(max=100)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """U (n,) in eV of normalised amplitudes (n, n_bias, n_stars); NaN where there is none."""
+        return self.read(inputs).U.to(inputs.dtype)
+
+
+@dataclass(frozen=True)
+class _Branch:
+    """A branch's curves on the grid, (n_grid, n_features), and how wrong they are, squared, (n_features,)."""
+
+    curve: NDArray[np.float64]
+    error: NDArray[np.float64]
+    growth: NDArray[np.float64]
+    beyond: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, U: NDArray, values: NDArray, grid: NDArray) -> _Branch:
+        nodes, place = np.unique(U, return_inverse=True)
+        count = np.bincount(place)[:, None]
+        mean = np.stack([values[place == k].mean(axis=0) for k in range(len(nodes))])
+        scatter = ((values - mean[place]) ** 2).sum(axis=0) / max(len(values) - len(nodes), 1)
+        curve, residual = _smooth(nodes.astype(float), mean, grid)
+        gaps = np.diff(nodes)
+        below, above = (nodes[0] - grid) / gaps[0], (grid - nodes[-1]) / gaps[-1]
+        return cls(
+            curve,
+            (residual[_inner(nodes)] ** 2).mean(axis=0) + scatter * (1 - 1 / count.mean()),
+            (residual[[0, -1]] ** 2).mean(axis=0),
+            np.clip(np.maximum(below, above), 0, None),
+        )
+
+
+def _smooth(U: NDArray, values: NDArray, grid: NDArray) -> tuple[NDArray, NDArray]:
+    """Regression of each column of values (n, n_features) over U, and its leave-one-out residuals."""
+    mean, n_features = values.mean(axis=0), values.shape[1]
+    centred = values - mean
+    lowest = np.full(n_features, np.inf)
+    curve, residual = np.zeros((len(grid), n_features)), np.zeros_like(centred)
+    for length in LENGTHS:
+        for nugget in NUGGETS:
+            inverse = np.linalg.inv(_kernel(U, U, length) + nugget * np.eye(len(U)))
+            weights = inverse @ centred
+            left_out = weights / np.diag(inverse)[:, None]
+            wrong = (left_out[_inner(U)] ** 2).mean(axis=0)
+            better = wrong < lowest
+            lowest = np.where(better, wrong, lowest)
+            residual[:, better] = left_out[:, better]
+            curve[:, better] = (mean + _kernel(grid, U, length) @ weights)[:, better]
+    return curve, residual
+
+
+def _inner(U: NDArray) -> slice:
+    """All but the ends, which are extrapolated when they are left out and tell of that."""
+    return slice(1, -1) if len(U) > _LEAST_KNOWN else slice(None)
+
+
+def _kernel(x: NDArray, y: NDArray, length: float) -> NDArray[np.float64]:
+    return np.exp(-(((x[:, None] - y) / length) ** 2) / 2)
