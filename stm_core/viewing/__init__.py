@@ -13,7 +13,7 @@ from stm_core.viewing.explorer import Explorer, explorer
 from stm_core.viewing.figures import ft_ldos_map, ldos_map, similarity_matrix
 from stm_core.viewing.inpage import PageStates, in_page
 from stm_core.viewing.page import explorer_figure
-from stm_core.viewing.page_network import distance_in_page, export_for_page
+from stm_core.viewing.page_network import export_for_page
 from stm_core.viewing.panels import attribution_panels, panels_against_U, training_curves
 from stm_core.viewing.panorama import cover_figure, road_figure
 from stm_core.viewing.samples import (
@@ -35,7 +35,6 @@ __all__ = [
     "branch_figure",
     "cover_figure",
     "curve_figure",
-    "distance_in_page",
     "explorer",
     "explorer_figure",
     "export_for_page",

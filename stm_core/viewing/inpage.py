@@ -10,7 +10,7 @@ import html
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -23,15 +23,10 @@ from stm_core.viewing.display import MAP, k_extent
 from stm_core.viewing.scene import FLOOR, Scene
 
 
-def packed(values: ArrayLike) -> dict[str, Any]:
-    """Numbers as ``{"shape": …, "float32": base64 of little-endian values}``."""
-    array = np.asarray(values, dtype="<f4")
-    return {"shape": list(array.shape), "float32": base64.b64encode(array.tobytes()).decode()}
-
-
-def unpacked(values: Mapping[str, Any]) -> NDArray[np.float32]:
-    """What `packed` was given, in single precision."""
-    return np.frombuffer(base64.b64decode(values["float32"]), "<f4").reshape(values["shape"])
+def packed(values: ArrayLike, kind: Literal["float32", "float64"] = "float32") -> dict[str, Any]:
+    """Numbers as ``{"shape": …, kind: base64 of little-endian values}``."""
+    array = np.asarray(values, dtype=np.dtype(kind).newbyteorder("<"))
+    return {"shape": list(array.shape), kind: base64.b64encode(array.tobytes()).decode()}
 
 
 def packed_levels(values: ArrayLike) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The page's own transform, network and attribution against numpy, torch and grad-cam."""
+"""The page's own transform, network, curves and attribution against numpy, torch and grad-cam."""
 
 import json
 
@@ -10,14 +10,15 @@ from torch import nn
 from stm_core.data import ldos_image
 from stm_core.imaging import bragg_amplitudes, render
 from stm_core.insight import grad_cam
-from stm_core.learning import Normalisation, Regressor, build_model, predict
+from stm_core.learning import FitResult, Normalisation, Regressor, build_model, fit, predict
+from stm_core.learning.uncertainty import Calibration, Familiarity
 from stm_core.simulation import GRAPHENE_LATTICE, TwistedBilayer
 from stm_core.viewing.inpage import in_page
-from stm_core.viewing.page_network import conformal_half_width, distance_in_page, export_for_page
+from stm_core.viewing.page_network import export_for_page
 from tests.book.in_node import in_node
 
 SIZE = 32
-ALL = ("arrays", "fourier", "network", "reading")
+ALL = ("arrays", "fourier", "network", "reading", "curves")
 TOLERANCE = 1e-5  # of U in eV, and of pictures and maps whose largest value is 1
 READ = """
   const network = stm.unpacked(given.network);
@@ -26,7 +27,7 @@ READ = """
 
 
 def trained(name: str, **options: object) -> Regressor:
-    """A network with weights, batch statistics and a normalisation that are all its own."""
+    """A network with weights, batch statistics, normalisation and calibration that are all its own."""
     torch.manual_seed(3)
     model = build_model(name, image_size=SIZE, seed=1, **options)
     for module in model.modules():
@@ -36,7 +37,11 @@ def trained(name: str, **options: object) -> Regressor:
             module.weight.data.uniform_(0.5, 1.5)
             module.bias.data.normal_(0, 0.2)
     normalisation = Normalisation(torch.full((1, 1), 0.05), torch.full((1, 1), 0.4))
-    return Regressor(model, normalisation).eval()
+    regressor = Regressor(model, normalisation, calibration=Calibration(factor=0.7, limit=25.0)).eval()
+    with torch.inference_mode():
+        usual = regressor.normalise(torch.rand(40, 1, SIZE, SIZE) ** 4)
+        regressor.familiarity = Familiarity.of(model.eval().features(usual))
+    return regressor
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +54,9 @@ def cell() -> TwistedBilayer:
     return TwistedBilayer(i=2)
 
 
-def read_in_page(regressor: Regressor, pictures: np.ndarray, known: np.ndarray | None = None) -> list[dict]:
-    calibration = (pictures, np.linspace(0, 3, len(pictures)))
-    network = export_for_page(regressor, calibration, pictures if known is None else known)
-    return in_node(READ, {"network": json.loads(json.dumps(network)), "pictures": pictures.tolist()}, ALL)
+def read_in_page(regressor: Regressor, pictures: np.ndarray) -> list[dict]:
+    network = json.loads(json.dumps(export_for_page(regressor)))
+    return in_node(READ, {"network": network, "pictures": pictures.tolist()}, ALL)
 
 
 @pytest.mark.parametrize(
@@ -109,35 +113,65 @@ def test_covering_a_block_shows_where_a_reading_comes_from(pictures):
 
 def test_pictures_of_another_kind_are_out_of_range(pictures):
     regressor = trained("cnn", l2_normalise=False, clamp=False, channels=(4, 8), hidden=6)
-    near = pictures + np.float32(1e-3)
-    network = export_for_page(regressor, (near, np.ones(len(near))), pictures)
     strange = np.stack([pictures[0], np.ones((SIZE, SIZE), np.float32) * 5])
-    inside, outside = in_node(READ, {"network": network, "pictures": strange.tolist()}, ALL)
-    assert inside["inRange"] and inside["distance"] == pytest.approx(0, abs=1e-3)
-    assert not outside["inRange"]
-    found = [inside["distance"], outside["distance"]]
-    np.testing.assert_allclose(distance_in_page(regressor, network, strange), found, rtol=1e-4, atol=1e-4)
+    inside, outside = read_in_page(regressor, strange)
+    assert inside["inRange"] and not outside["inRange"]
 
 
-def test_the_interval_is_the_conformal_one(pictures):
-    rng = np.random.default_rng(2)
-    errors = rng.normal(size=19)
-    half = conformal_half_width(np.zeros(19), errors, 0.9)
-    assert half == np.sort(np.abs(errors))[17]  # the 18th of 19: 18/20 = 0.9
-    assert conformal_half_width([0.0, 0.0], [1.0, -2.0], 0.9) == 2.0
-    regressor = trained("fc", hidden=(12,))
-    answer = read_in_page(regressor, pictures)[0]
-    width = conformal_half_width(np.linspace(0, 3, 4), predict(regressor, pictures).U, 0.9)
-    assert answer["high"] - answer["U"] == pytest.approx(width, abs=1e-6)
+@pytest.fixture(scope="module", params=["symmetric", "magnitude"])
+def curves(request, cell) -> tuple[FitResult, np.ndarray, np.ndarray]:
+    """Curves of one bias, trained on two made-up branches of LDOS maps; atoms and maps to read."""
+    rng = np.random.default_rng(7)
+    model = build_model("bragg", bias=(0.0,), n_stars=6, i=2, channel=request.param)
+    top = cell.layer == 1
+    xy = cell.positions[top, :2] / GRAPHENE_LATTICE
+    shapes = 1 + rng.random((2, 3, top.sum()))
+
+    def ldos(U: float, branch: int) -> np.ndarray:
+        return np.array([1, U / 6, (U / 6) ** 2]) @ shapes[branch]
+
+    def inputs(pairs: list[tuple[float, int]]) -> np.ndarray:
+        return np.concatenate([model.config.of_ldos(xy, ldos(*pair)) for pair in pairs])
+
+    known = [(float(U), branch) for branch in (0, 1) for U in range(6)]
+    apart = [(U, branch) for branch in (0, 1) for U in (0.5, 1.4, 2.6, 3.3, 4.7)]
+    trained = fit(
+        model,
+        inputs(known),
+        [U for U, _ in known],
+        branch=[branch for _, branch in known],
+        calibration=(inputs(apart), [U for U, _ in apart]),
+        progress=False,
+    )
+    maps = np.stack([ldos(0.26, 0), ldos(2.2, 1), ldos(5.4, 0), rng.random(top.sum())])
+    return trained, xy, maps
 
 
-def test_conformal_intervals_cover():
-    rng = np.random.default_rng(5)
-    covered = []
-    for _ in range(400):
-        errors = rng.standard_cauchy(60)
-        covered.append(np.abs(errors[-1]) <= conformal_half_width(np.zeros(59), errors[:59], 0.9))
-    assert 0.86 <= np.mean(covered) <= 0.94
+def read_tables(curves: tuple[FitResult, np.ndarray, np.ndarray]) -> list[dict]:
+    trained, xy, maps = curves
+    tables = [{"x": xy[:, 0].tolist(), "y": xy[:, 1].tolist(), "ldos": ldos.tolist()} for ldos in maps]
+    body = "const model = stm.unpacked(given.model); return given.tables.map((t) => stm.readStars(model, t))"
+    return in_node(body, {"model": export_for_page(trained), "tables": tables}, ALL)
+
+
+def test_the_page_inverts_curves_as_the_library_does(curves):
+    trained, xy, maps = curves
+    expected = predict(trained, np.concatenate([trained.model.model.config.of_ldos(xy, m) for m in maps]))
+    answers = read_tables(curves)
+    # The library prepares amplitudes in single precision, the page in double.
+    np.testing.assert_allclose([answer["U"] for answer in answers], expected.U, atol=5 * TOLERANCE, rtol=0)
+    np.testing.assert_allclose([answer["high"] for answer in answers], expected.high, rtol=1e-3)
+    np.testing.assert_allclose([answer["distance"] for answer in answers], expected.novelty, rtol=1e-3)
+    assert not answers[-1]["inRange"]
+
+
+def test_a_star_counts_by_what_the_reading_is_without_it(curves):
+    trained, xy, maps = curves
+    inputs = trained.model.model.config.of_ldos(xy, maps[1])
+    without = np.repeat(inputs, inputs.shape[2], axis=0)
+    without[np.arange(inputs.shape[2]), 0, np.arange(inputs.shape[2])] = np.nan
+    expected = predict(trained, inputs).U - predict(trained, without).U
+    np.testing.assert_allclose(read_tables(curves)[1]["parts"], expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("size, n_k", [(16, 61), (20, 64), (61, 61)])
@@ -168,20 +202,21 @@ def test_a_picture_made_smaller():
     np.testing.assert_allclose(np.reshape(found["data"], (16, 16)), render(image, 16), atol=1e-6)
 
 
-def test_a_network_too_large_or_unknown_is_refused(pictures):
-    calibration = (pictures, np.ones(len(pictures)))
-    with pytest.raises(ValueError, match="a page can run the networks 'cnn' and 'fc', not 'resnet18'"):
-        regressor = trained("resnet18")
-        regressor.model.backbone.layer4 = nn.Identity()
-        export_for_page(regressor, calibration, pictures)
+def test_a_model_that_no_page_can_run_is_refused():
     with pytest.raises(ValueError, match=r"has \d+ weights; a page takes"):
-        export_for_page(trained("resnet18"), calibration, pictures)
+        export_for_page(trained("resnet18"))
+    small = trained("resnet18")
+    small.model.backbone.layer4 = nn.Identity()
+    with pytest.raises(ValueError, match="a page can run the models 'cnn', 'fc' and 'bragg', not 'resnet18'"):
+        export_for_page(small)
+    strange = trained("fc", hidden=(4,))
+    strange.model.body.append(nn.Tanh())
     with pytest.raises(ValueError, match="cannot run a layer of kind Tanh"):
-        regressor = trained("fc", hidden=(4,))
-        regressor.model.body.append(nn.Tanh())
-        export_for_page(regressor, calibration, pictures)
-    with pytest.raises(ValueError, match="coverage is 1"):
-        export_for_page(trained("fc", hidden=(4,)), calibration, pictures, coverage=1)
+        export_for_page(strange)
+    unsure = trained("fc", hidden=(4,))
+    unsure.calibration = None
+    with pytest.raises(ValueError, match="never calibrated"):
+        export_for_page(unsure)
 
 
 def test_a_panel_cannot_be_ended_by_its_data():

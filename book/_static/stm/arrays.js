@@ -3,18 +3,19 @@
 globalThis.stm = globalThis.stm || {};
 
 (() => {
-  // {shape, float32: base64 of little-endian values} as {shape, data: Float32Array}; {shape, levels: base64 of bytes}
-  // as {shape, data} with values from 0 to 1.
-  stm.array = function ({ shape, float32, levels }) {
-    const bytes = Uint8Array.from(atob(float32 ?? levels), (letter) => letter.charCodeAt(0));
-    return { shape, data: levels ? Float32Array.from(bytes, (level) => level / 255) : new Float32Array(bytes.buffer) };
+  // {shape, float32 | float64: base64 of little-endian values} as {shape, data}; {shape, levels: base64 of bytes} as
+  // {shape, data} with values from 0 to 1.
+  stm.array = function ({ shape, float32, float64, levels }) {
+    const bytes = Uint8Array.from(atob(float32 ?? float64 ?? levels), (letter) => letter.charCodeAt(0));
+    if (levels !== undefined) return { shape, data: Float32Array.from(bytes, (level) => level / 255) };
+    return { shape, data: float32 !== undefined ? new Float32Array(bytes.buffer) : new Float64Array(bytes.buffer) };
   };
 
   // Packed numbers anywhere inside `value`, unpacked.
   stm.unpacked = function (value) {
     if (Array.isArray(value)) return value.map(stm.unpacked);
     if (value === null || typeof value !== "object") return value;
-    if (value.float32 || value.levels) return stm.array(value);
+    if ("float32" in value || "float64" in value || "levels" in value) return stm.array(value);
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, stm.unpacked(inner)]));
   };
 

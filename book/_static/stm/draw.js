@@ -16,8 +16,8 @@ globalThis.stm = globalThis.stm || {};
   };
 
   // A sharp canvas as wide as its box; `paint(context, area, place)` draws inside the axes, where `place` turns
-  // values into CSS pixels. `axes` is {x: [low, high, label], y: [low, high, label]}.
-  stm.framed = function (canvas, axes, paint) {
+  // values into CSS pixels. `axes` is {x: [low, high, label], y: [low, high, label]}; marks may overhang by that much.
+  stm.framed = function (canvas, axes, paint, overhang = 0) {
     const width = Math.max(160, Math.min(440, canvas.parentElement.clientWidth || 300));
     const side = width - MARGIN.left - MARGIN.right;
     const height = side + MARGIN.top + MARGIN.bottom;
@@ -33,7 +33,7 @@ globalThis.stm = globalThis.stm || {};
     const place = (x, y) => [area.left + along(axes.x, x), area.top + side - along(axes.y, y)];
     context.save();
     context.beginPath();
-    context.rect(area.left, area.top, side, side);
+    context.rect(area.left - overhang, area.top - overhang, side + 2 * overhang, side + 2 * overhang);
     context.clip();
     paint(context, area, place);
     context.restore();
@@ -104,7 +104,7 @@ globalThis.stm = globalThis.stm || {};
     });
     small.getContext("2d").putImageData(pixels, 0, 0);
     const [kx, ky] = window;
-    const axes = { x: [-kx, kx, "k_x (1/Å)"], y: [-ky, ky, "k_y (1/Å)"] };
+    const axes = { x: [-kx, kx, "kx (1/Å)"], y: [-ky, ky, "ky (1/Å)"] };
     stm.framed(canvas, axes, (context, { left, top, side }) => {
       context.imageSmoothingEnabled = false;
       context.drawImage(small, left, top, side, side);
@@ -130,7 +130,7 @@ globalThis.stm = globalThis.stm || {};
         context.arc(...place(U, readings[n]), n === marked ? 7 : 3, 0, 2 * Math.PI);
         context.fill();
       });
-    });
+    }, MARGIN.top);
   };
 
   // LDOS over its mean as values from 0 to 1; four times the mean is white hot.

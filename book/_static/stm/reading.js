@@ -6,39 +6,34 @@ globalThis.stm = globalThis.stm || {};
   const STEP = 1e-4; // of a feature, for slopes of the small head by central differences
   const BLOCK = 8; // pixels a side that are covered at a time, for a network without feature maps
 
-  // {U, low, high, distance, inRange, map}: U and its interval in eV, the distance to the nearest training picture in
-  // units of the range that counts as known, and the attribution map with values from 0 to 1.
+  // {U, low, high, distance, inRange, map}: U and its interval in eV, how far the picture is from those of the training,
+  // 1 where the known range ends, and the attribution map with values from 0 to 1.
   stm.read = function (network, picture) {
     const input = stm.normalised(network, picture);
     const outputs = stm.outputs(network, input);
     const U = stm.lastOf(outputs);
-    const known = stm.distance(network, outputs[network.features].data);
-    const half = network.interval.half_width;
+    const distance = novelty(network.familiar, outputs[network.features].data) / network.limit;
     return {
       U,
-      low: Math.max(0, U - half),
-      high: U + half,
-      distance: known,
-      inRange: known <= 1,
+      low: Math.max(0, U - network.factor),
+      high: U + network.factor,
+      distance,
+      inRange: distance <= 1,
       map: network.maps === null ? stm.occlusion(network, input, U) : stm.activation(network, outputs, input.shape[1]),
     };
   };
 
-  // Distance of features to the nearest of the training pictures', 1 where the known range ends.
-  stm.distance = function (network, features) {
-    const { references, spread, limit } = network.range;
-    const [count, width] = references.shape;
-    let nearest = Infinity;
-    for (let r = 0; r < count; r++) {
-      let sum = 0;
-      for (let f = 0; f < width; f++) {
-        const difference = (features[f] - references.data[r * width + f]) / spread.data[f];
-        sum += difference * difference;
-      }
-      nearest = Math.min(nearest, sum);
+  // Mahalanobis distance of features to those of the training.
+  function novelty({ mean, whiten }, features) {
+    const n = mean.data.length;
+    let sum = 0;
+    for (let i = 0; i < n; i++) {
+      let along = 0;
+      for (let j = 0; j < n; j++) along += whiten.data[i * n + j] * (features[j] - mean.data[j]);
+      sum += along * along;
     }
-    return Math.sqrt(nearest) / limit;
-  };
+    return Math.sqrt(sum);
+  }
 
   // Class activation map: feature maps weighed by the slope of U with their mean. For a network that averages its maps
   // this is Grad-CAM up to scale, and it needs no gradients of the convolutions.
