@@ -1,6 +1,6 @@
 """Pictures of scans: what each imperfection does to a map and to its transform."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,6 +12,8 @@ from stm_core.viewing.display import MAP, static_style
 from stm_core.viewing.figures import draw_transform
 
 _NM = 10.0  # Å
+
+Change = Callable[[ScanMap, np.random.Generator], ScanMap]
 
 
 def _draw_map(axes: Axes, scan: ScanMap, shown: float, limits: tuple[float, float]) -> None:
@@ -32,7 +34,7 @@ def _draw_map(axes: Axes, scan: ScanMap, shown: float, limits: tuple[float, floa
 
 def imperfection_gallery(
     scan: ScanMap,
-    imperfections: Sequence[Imperfection],
+    imperfections: Sequence[Imperfection] | Mapping[str, Change],
     seed: int = 0,
     shown: float = 8.0,
     n_k: int = 301,
@@ -44,7 +46,7 @@ def imperfection_gallery(
     ----------
     scan : ScanMap
         In 1/(eV Å²), as `SurfaceLDOS.scan` records it.
-    imperfections : sequence of Imperfection
+    imperfections : sequence of Imperfection, or mapping of name to anything called like one
         Each is applied alone to the clean scan, with its own generator made from `seed`.
     seed : int
         Of the random numbers.
@@ -59,12 +61,18 @@ def imperfection_gallery(
         One row per scan: the map, and |F(k)|/|F(0)| on a logarithmic scale. All maps share their
         colours.
     """
-    rows: list[tuple[str, ScanMap]] = [("clean", scan)]
-    for step in imperfections:
-        rows.append((step.describe(), step(scan, np.random.default_rng(seed))))
+    named: Mapping[str, Change] = (
+        imperfections
+        if isinstance(imperfections, Mapping)
+        else {step.describe(): step for step in imperfections}
+    )
+    rows = [
+        ("clean", scan),
+        *((name, step(scan, np.random.default_rng(seed))) for name, step in named.items()),
+    ]
     limits = float(scan.values.min()), float(scan.values.max())
     with static_style():
-        figure = Figure(figsize=(8.4, 3.4 * len(rows)), layout="constrained")
+        figure = Figure(figsize=(7.6, 2.9 * len(rows)), layout="constrained")
         pairs = np.reshape(figure.subplots(len(rows), 2), (len(rows), 2))
         for (title, one), (left, right) in zip(rows, pairs, strict=True):
             _draw_map(left, one, shown, limits)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stm_core.imaging import SurfaceLDOS, TipBlur, WhiteNoise, scan_transform
+from stm_core.imaging import Imperfections, SurfaceLDOS, TipBlur, WhiteNoise, scan_transform
 from stm_core.simulation import TwistedBilayer
 from stm_core.viewing import imperfection_gallery
 from stm_core.viewing.display import k_extent
@@ -32,6 +32,15 @@ def test_gallery_draws_every_scan_beside_its_transform(scan):
         expected = scan_transform(one, 41) / one.values.mean()
         np.testing.assert_allclose(right.images[0].get_array(), expected)
         assert right.images[0].get_extent() == pytest.approx(k_extent())
+
+
+def test_gallery_takes_whole_days_at_the_microscope(scan):
+    presets = {name: Imperfections.preset(name) for name in ("mild", "noisy")}
+    figure = imperfection_gallery(scan, presets, seed=1, shown=2.0, n_k=11)
+    maps = [axes for axes in figure.axes if axes.get_title()]
+    assert [axes.get_title() for axes in maps] == ["clean", "mild", "noisy"]
+    expected = presets["noisy"](scan, np.random.default_rng(1)).values
+    np.testing.assert_array_equal(maps[2].images[0].get_array(), expected)
 
 
 def test_gallery_maps_are_in_nanometres(scan):
