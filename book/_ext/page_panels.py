@@ -11,7 +11,7 @@ from sphinx.application import Sphinx
 
 PANEL = 'data-stm="'
 PLOTLY = 'class="plotly-graph-div"'
-PANEL_SCRIPTS = ("arrays", "fourier", "network", "reading", "files", "draw", "panels", "try")
+PANEL_SCRIPTS = ("arrays", "fourier", "network", "reading", "curves", "files", "draw", "panels", "try")
 LONGEST = 300  # characters of an alternative text
 
 

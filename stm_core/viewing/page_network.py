@@ -22,6 +22,7 @@ from stm_core.learning import (
     star_vectors,
 )
 from stm_core.learning.evaluation import Trained, as_regressor
+from stm_core.learning.uncertainty import COVERAGE
 from stm_core.simulation import GRAPHENE_LATTICE, TwistedBilayer
 from stm_core.viewing.inpage import packed
 
@@ -72,9 +73,9 @@ def export_for_page(trained: Trained) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``kind`` ("network" or "curves"), the normalisation, what the model has learned, and ``factor`` and
-        ``limit`` of its calibration: half the interval over the spread, and the novelty where its range
-        ends.
+        ``kind`` ("network" or "curves"), the normalisation, what the model has learned, and ``coverage``,
+        ``factor`` and ``limit`` of its calibration: half the interval over the spread, and the novelty where
+        its range ends.
 
     Raises
     ------
@@ -89,6 +90,7 @@ def export_for_page(trained: Trained) -> dict[str, Any]:
         "schema": SCHEMA,
         "mean": packed(regressor.mean),
         "scale": packed(regressor.scale),
+        "coverage": COVERAGE,
         "factor": regressor.calibration.factor,
         "limit": regressor.calibration.limit,
     }

@@ -1,6 +1,7 @@
 """The panels that a page runs by itself, used as a reader would: slider, keyboard, files good and bad."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +14,17 @@ PATIENCE = 60_000  # milliseconds for the transform on a busy machine
 
 
 @pytest.fixture
-def panel(html, reader) -> Page:
+def panel(html, reader) -> Iterator[Page]:
     page = reader.open(html / "notebooks" / "12_try.html")
-    page.set_default_timeout(PATIENCE)
-    expect(page.locator("[data-stm=try] .stm-reading")).to_contain_text("interval", timeout=PATIENCE)
+    said(page, "network", "interval")
     yield page
     assert reader.complaints == []
     assert reader.requests == []
 
 
-def said(page: Page, *words: str) -> str:
-    """What the panel says once it says all of ``words``."""
-    status = page.locator("[data-stm=try] .stm-reading")
+def said(page: Page, reader: str, *words: str) -> str:
+    """What the panel's curves or network say once it is all of ``words``; refusals stand with the curves."""
+    status = page.locator("[data-stm=try] .stm-reading").nth(("curves", "network").index(reader))
     for word in words:
         expect(status).to_contain_text(word, timeout=PATIENCE)
     return status.inner_text()
@@ -35,25 +35,30 @@ def pixels(page: Page, n: int, kind: str = "try") -> str:
 
 
 def test_the_slider_shows_another_state(panel):
-    first, before = said(panel, "This state", "interval"), [pixels(panel, n) for n in range(3)]
+    before = [pixels(panel, n) for n in range(4)]
+    first = {reader: said(panel, reader, "This state", "interval") for reader in ("curves", "network")}
     panel.locator("#stm-state").focus()
     panel.keyboard.press("End")
-    label = panel.locator("label[for=stm-state]").inner_text()
-    truth = re.search(r"([\d.]+ eV)", label)[1]
-    assert said(panel, f"computed with {truth}") != first
+    said(panel, "network", "waits")
+    second = {reader: said(panel, reader, "This state", "interval") for reader in ("curves", "network")}
+    assert first != second
     assert all(pixels(panel, n) != seen for n, seen in enumerate(before))
 
 
 def test_a_saved_state_reads_the_same_when_it_is_dropped(panel, tmp_path):
     panel.locator("#stm-state").focus()
     panel.keyboard.press("ArrowRight")
-    own = READING.search(said(panel, "This state", "interval"))[1]
+    said(panel, "network", "waits")
+    own = [READING.search(said(panel, reader, "interval"))[1] for reader in ("curves", "network")]
     with panel.expect_download() as download:
         panel.get_by_role("button", name="Save this state").click()
     saved = tmp_path / download.value.suggested_filename
     download.value.save_as(saved)
     panel.locator("#stm-file").set_input_files(saved)
-    assert READING.search(said(panel, saved.name, "interval"))[1] == own
+    again = [
+        READING.search(said(panel, reader, saved.name, "interval"))[1] for reader in ("curves", "network")
+    ]
+    assert again == own
 
 
 def test_a_file_can_be_dropped_with_the_mouse(panel):
@@ -65,11 +70,12 @@ def test_a_file_can_be_dropped_with_the_mouse(panel):
         }"""
     )
     panel.locator(".stm-drop").dispatch_event("drop", {"dataTransfer": dropped})
-    assert "do not believe" in said(panel, "three.txt", "interval")
+    assert "do not believe" in said(panel, "curves", "three.txt", "interval")
+    said(panel, "network", "three.txt", "interval")
 
 
 @pytest.mark.parametrize("ending", ["npy", "png"])
-def test_a_picture_is_read(panel, tmp_path, ending):
+def test_a_picture_is_read_by_the_network_alone(panel, tmp_path, ending):
     picture = np.random.default_rng(0).random((80, 80))
     path = tmp_path / f"picture.{ending}"
     if ending == "npy":
@@ -77,7 +83,8 @@ def test_a_picture_is_read(panel, tmp_path, ending):
     else:
         Image.fromarray((255 * picture).astype(np.uint8)).save(path)
     panel.locator("#stm-file").set_input_files(path)
-    assert "do not believe" in said(panel, path.name, "interval")
+    said(panel, "network", path.name, "interval")
+    said(panel, "curves", "tables only")
 
 
 BAD = {
@@ -99,9 +106,9 @@ def test_a_bad_file_gets_one_clear_sentence(panel, tmp_path, name):
     path = tmp_path / name
     path.write_bytes(content)
     panel.locator("#stm-file").set_input_files(path)
-    sentence = said(panel, name, reason)
+    sentence = said(panel, "curves", name, reason)
     assert sentence.startswith(name) and sentence.endswith(".")
-    assert "stm-refused" in panel.locator("[data-stm=try] .stm-reading").get_attribute("class")
+    assert "stm-refused" in panel.locator("[data-stm=try] .stm-reading").first.get_attribute("class")
 
 
 def test_a_small_or_oblong_picture_is_refused(panel, tmp_path):
@@ -109,7 +116,7 @@ def test_a_small_or_oblong_picture_is_refused(panel, tmp_path):
         path = tmp_path / f"{shape[0]}.npy"
         np.save(path, np.ones(shape))
         panel.locator("#stm-file").set_input_files(path)
-        said(panel, path.name, reason)
+        said(panel, "curves", path.name, reason)
 
 
 def test_the_game_is_played_by_keyboard(html, reader):

@@ -7,6 +7,10 @@ globalThis.stm = globalThis.stm || {};
   const MARGIN = { left: 46, right: 8, top: 8, bottom: 38 }; // CSS pixels for the labels of the axes
   const ACCENT = "#b04a00";
   const GREY = "#6b6b6b";
+  const [ORANGE, BLUE] = [
+    [176, 74, 0],
+    [31, 78, 121],
+  ];
 
   stm.ACCENT = ACCENT;
 
@@ -133,6 +137,25 @@ globalThis.stm = globalThis.stm || {};
     }, MARGIN.top);
   };
 
+  // Discs at the vectors of each star of six, {x, y} in 1/Å after G = 0: orange where `parts` raise U, blue where they
+  // lower it, white where they do nothing.
+  stm.drawStars = function (canvas, vectors, parts) {
+    const half = 1.15 * Math.max(...vectors.map(([x, y]) => Math.hypot(x, y)));
+    const most = Math.max(...parts.map(Math.abs), 1e-9);
+    const mixed = (full, share) => full.map((channel) => Math.round(255 + (channel - 255) * share));
+    stm.framed(canvas, { x: [-half, half, "kx (1/Å)"], y: [-half, half, "ky (1/Å)"] }, (context, area, place) => {
+      context.strokeStyle = GREY;
+      vectors.slice(1).forEach(([x, y], n) => {
+        const part = parts[Math.floor(n / 6)];
+        context.fillStyle = `rgb(${mixed(part > 0 ? ORANGE : BLUE, Math.abs(part) / most)})`;
+        context.beginPath();
+        context.arc(...place(x, y), Math.max(3, area.side / 40), 0, 2 * Math.PI);
+        context.fill();
+        context.stroke();
+      });
+    });
+  };
+
   // LDOS over its mean as values from 0 to 1; four times the mean is white hot.
   stm.contrast = function (ldos) {
     const mean = ldos.reduce((sum, value) => sum + value, 0) / ldos.length || 1;
@@ -150,7 +173,9 @@ globalThis.stm = globalThis.stm || {};
   // A canvas with a caption; its description for those who cannot see it is set by `describe`.
   stm.figure = function (caption) {
     const canvas = stm.element("canvas", { role: "img", "aria-label": caption });
-    const made = stm.element("figure", { class: "stm-figure" }, canvas, stm.element("figcaption", {}, caption));
-    return { made, canvas, describe: (words) => canvas.setAttribute("aria-label", words) };
+    const words = stm.element("figcaption", {}, caption);
+    const made = stm.element("figure", { class: "stm-figure" }, canvas, words);
+    const describe = (text) => canvas.setAttribute("aria-label", text);
+    return { made, canvas, describe, explain: (text) => describe((words.textContent = text)) };
   };
 })();

@@ -5,45 +5,62 @@ globalThis.stm = globalThis.stm || {};
 (() => {
   stm.panels = stm.panels || {};
   const ANGSTROM = 2.46; // of one lattice constant
+  const STARS = "How far each star of Bragg peaks moves the curves' reading (orange: up, blue: down)";
 
   stm.panels.try = function (panel, data) {
-    const network = data.network;
+    const { network, curves } = data;
     const names = controls(data);
     const state = stm.stateFigures(data);
-    const map = stm.figure("Where the reading comes from (dark: 0, bright: most)");
+    const map = stm.figure("Where the network's reading comes from (dark: nothing, bright: most)");
+    const stars = stm.figure(STARS);
+    const figures = [state.map, state.picture, stars, map];
     panel.append(
       names.states,
       names.zone,
-      stm.element("div", { class: "stm-figures" }, state.map.made, state.picture.made, map.made),
-      names.verdict,
+      stm.element("div", { class: "stm-figures stm-four" }, ...figures.map((figure) => figure.made)),
+      names.byCurves,
+      names.byNetwork,
       names.save,
     );
+    const vectors = curves.vectors.map(([x, y]) => [x / ANGSTROM, y / ANGSTROM]);
     let ticket = 0; // of the newest wish; older ones are given up
     let shown = null;
-    const busy = () => {
-      names.verdict.className = "stm-reading stm-busy";
-      names.verdict.textContent = "Transforming…";
-    };
 
-    const tell = (what, picture, truth) => {
+    const tellNetwork = (what, picture) => {
       const read = stm.read(network, picture);
       stm.drawPicture(state.picture.canvas, stm.decades(picture), data.palette, data.window);
       stm.drawPicture(map.canvas, read.map, data.palette, data.window);
-      names.verdict.className = `stm-reading ${read.inRange ? "stm-known" : "stm-strange"}`;
-      names.verdict.textContent = sentence(what, read, network.interval.coverage, truth);
       map.describe(`Attribution map of the reading ${stm.eV(read.U)}: ${where(read.map)}`);
+      say(names.byNetwork, `${what}, by the network`, read, "pictures", network.coverage);
     };
 
-    const show = async (what, table, truth) => {
+    const tellCurves = (what, table) => {
+      const read = stm.readStars(curves, table);
+      stm.drawStars(stars.canvas, vectors, read.parts);
+      const most = read.parts.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a));
+      stars.explain(`${STARS}; the strongest moves it by ${stm.eV(most)}`);
+      say(names.byCurves, `${what}, by the curves`, read, "amplitudes", curves.coverage);
+    };
+
+    const show = async (what, table, own) => {
       const mine = ++ticket;
-      shown = () => show(what, table, truth);
+      shown = () => show(what, table, own);
       const atoms = { x: table.x.map((v) => v * ANGSTROM), y: table.y.map((v) => v * ANGSTROM), values: stm.contrast(table.ldos) };
-      const own = truth === undefined;
-      const half = own ? Math.max(1, ...[...atoms.x, ...atoms.y].map(Math.abs)) : 0.8 * Math.hypot(...data.lattice[0]);
-      stm.drawAtoms(state.map.canvas, atoms, data.palette, half, own ? null : data.lattice);
-      busy();
+      const reach = atoms.x.reduce((most, x, n) => Math.max(most, Math.abs(x), Math.abs(atoms.y[n])), 1);
+      const half = own ? 0.8 * Math.hypot(...data.lattice[0]) : reach;
+      stm.drawAtoms(state.map.canvas, atoms, data.palette, half, own ? data.lattice : null);
+      tellCurves(what, table);
+      wait(names.byNetwork);
       const picture = await stm.unhurried(stm.picture(table, network.size, data.n_k), () => mine === ticket);
-      if (picture) tell(what, picture, truth);
+      if (picture) tellNetwork(what, picture);
+    };
+
+    const showPicture = (what, picture) => {
+      ticket++;
+      shown = () => showPicture(what, picture);
+      names.byCurves.className = "stm-reading";
+      names.byCurves.textContent = "The curves read tables only: the pixels of a picture are too coarse for the peaks between graphene's own.";
+      tellNetwork(what, picture);
     };
 
     const stop = () => {
@@ -51,23 +68,21 @@ globalThis.stm = globalThis.stm || {};
       names.label.textContent = `A state of the sweep, computed at U = ${stm.eV(data.U[n])}`;
       names.slider.setAttribute("aria-valuetext", stm.eV(data.U[n]));
       const table = { x: data.places.x, y: data.places.y, ldos: Float64Array.from(stm.row(data.ldos, n)) };
-      return show("This state", table, data.U[n]);
+      return show("This state", table, true);
     };
 
     const take = async (file) => {
       try {
         const kind = stm.kindOf(file.name);
-        if (kind === "table") return await show(file.name, stm.readTable(file.name, await file.text(), names.unit.value));
+        if (kind === "table") return await show(file.name, stm.readTable(file.name, await file.text(), names.unit.value), false);
         const picture = kind === "array" ? stm.readArray(file.name, await file.arrayBuffer()) : await decoded(file);
-        const fitted = stm.fitted(file.name, picture, network.size);
-        ticket++;
-        shown = () => tell(file.name, fitted);
-        return shown();
+        return showPicture(file.name, stm.fitted(file.name, picture, network.size));
       } catch (error) {
         if (!(error instanceof stm.Refusal)) throw error;
         ticket++;
-        names.verdict.className = "stm-reading stm-refused";
-        return (names.verdict.textContent = error.message);
+        names.byCurves.className = "stm-reading stm-refused";
+        names.byCurves.textContent = error.message;
+        return (names.byNetwork.textContent = "");
       }
     };
 
@@ -95,9 +110,9 @@ globalThis.stm = globalThis.stm || {};
       input,
       stm.element("span", {}, stm.element("label", { for: "stm-unit" }, "x and y of a table are in "), unit),
     );
-    const verdict = stm.element("p", { class: "stm-reading", role: "status", "aria-live": "polite" });
+    const [byCurves, byNetwork] = [0, 1].map(() => stm.element("p", { class: "stm-reading", role: "status", "aria-live": "polite" }));
     const save = stm.element("button", { type: "button" }, "Save this state as a table");
-    return { states: stm.element("div", { class: "stm-controls" }, label, slider), slider, label, zone, input, unit, verdict, save };
+    return { states: stm.element("div", { class: "stm-controls" }, label, slider), slider, label, zone, input, unit, byCurves, byNetwork, save };
   }
 
   function listen({ slider, zone, input }, stop, take) {
@@ -111,13 +126,18 @@ globalThis.stm = globalThis.stm || {};
     zone.addEventListener("drop", (event) => event.dataTransfer.files.length && take(event.dataTransfer.files[0]));
   }
 
-  function sentence(what, read, coverage, truth) {
-    const share = Math.round(100 * coverage);
-    const range = read.inRange
-      ? "The network knows pictures like this one."
-      : "The network has seen nothing like this picture: do not believe the number.";
-    const known = truth === undefined ? "" : ` It was computed with ${stm.eV(truth)}.`;
-    return `${what}: U = ${stm.eV(read.U)}, ${share} % interval ${read.low.toFixed(2)} to ${stm.eV(read.high)}.${known} ${range}`;
+  function wait(line) {
+    line.className = "stm-reading stm-busy";
+    line.textContent = "The network waits for its picture…";
+  }
+
+  function say(line, what, read, kind, coverage) {
+    const verdict = read.inRange
+      ? `It knows ${kind} like these.`
+      : `It has seen no ${kind} like these: do not believe the number.`;
+    line.className = `stm-reading ${read.inRange ? "stm-known" : "stm-strange"}`;
+    const interval = `${Math.round(100 * coverage)} % interval ${read.low.toFixed(2)} to ${stm.eV(read.high)}`;
+    line.textContent = `${what}: U = ${stm.eV(read.U)}, ${interval}. ${verdict}`;
   }
 
   // In words, how the map lies: its share in the inner quarter of the window.
