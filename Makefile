@@ -1,4 +1,4 @@
-# make study   run the notebooks and build the book          (PROFILE=quick or paper)
+# make study   run the notebooks and build the book          (PROFILE=quick or paper, ARGS=--single-file for a PDF)
 # make test    lint, type-check and test
 # make lab     open the notebooks in JupyterLab
 # make clean   remove what study and test have made; the installation stays
@@ -14,7 +14,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 .PHONY: study test lab clean
 
 study: $(VENV)/.has-book
-	$(BIN)/python -m stm_core study --profile $(PROFILE)
+	$(BIN)/python -m stm_core study --profile $(PROFILE) $(ARGS)
 
 test: $(VENV)/.has-test
 	$(BIN)/ruff check
