@@ -158,8 +158,7 @@ def test_the_page_inverts_curves_as_the_library_does(curves):
     trained, xy, maps = curves
     expected = predict(trained, np.concatenate([trained.model.model.config.of_ldos(xy, m) for m in maps]))
     answers = read_tables(curves)
-    # The library prepares amplitudes in single precision, the page in double.
-    np.testing.assert_allclose([answer["U"] for answer in answers], expected.U, atol=5 * TOLERANCE, rtol=0)
+    np.testing.assert_allclose([answer["U"] for answer in answers], expected.U, atol=TOLERANCE, rtol=0)
     np.testing.assert_allclose([answer["high"] for answer in answers], expected.high, rtol=1e-3)
     np.testing.assert_allclose([answer["distance"] for answer in answers], expected.novelty, rtol=1e-3)
     assert not answers[-1]["inRange"]

@@ -21,7 +21,8 @@ globalThis.stm = globalThis.stm || {};
       const part = model.channel === "symmetric" ? ([re]) => re / total : ([re, im]) => Math.hypot(re, im) / Math.abs(total);
       const values = six.map(part);
       const mean = total === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / 6;
-      return (mean - at(model.mean, star)) / at(model.scale, star);
+      // In single precision, as the library keeps its inputs: χ² divides by errors not much larger than rounding.
+      return Math.fround(Math.fround(Math.fround(mean) - at(model.mean, star)) / at(model.scale, star));
     });
   };
 
