@@ -77,6 +77,15 @@ def test_parts_are_those_with_the_values_asked_for(sweep):
     xr.testing.assert_identical(select(sweep), sweep)
 
 
+def test_pictures_and_splits_take_a_part_like_a_whole(sweep):
+    part = select(sweep, filling=-2, start="kramers")
+    pictures, whole = (image_set(ds, size=4, n_k=9) for ds in (part, sweep))
+    rows = (whole.filling == -2) & (whole.seed == 2)
+    np.testing.assert_array_equal(pictures.images, whole.images[rows])
+    split = paper_protocol(pictures.U, leave_out=1)
+    np.testing.assert_array_equal(split.test, paper_protocol(whole.U, leave_out=1).test[rows])
+
+
 def test_what_is_not_there_is_named(sweep):
     with pytest.raises(ValueError, match="filling 1 is not in the dataset; it holds -2, 0"):
         select(sweep, filling=1)

@@ -36,8 +36,9 @@ def ldos(cell):
 
 @pytest.fixture(scope="module")
 def shipped():
-    """The study's cell, one LDOS of the sweep and its scan over some seven moiré periods."""
-    sample = load_dataset()["ldos"][6, 6].values.astype(float)
+    """The study's cell, one LDOS of the sweep at its peak, and its scan over some seven moiré periods."""
+    every_bias = load_dataset()["ldos"][0].values.astype(float)
+    sample = every_bias[every_bias.mean(axis=1).argmax()]
     cell = TwistedBilayer(i=9)
     return cell, sample, SurfaceLDOS.above(cell, sample).scan(512, pixel=0.6, origin=(11.0, -37.0))
 
