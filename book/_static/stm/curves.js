@@ -87,6 +87,7 @@ globalThis.stm = globalThis.stm || {};
     const without = (star) => nearest(model, values, all.filter((k) => k !== star)).U;
     const known = distance / model.limit;
     const half = model.factor * spread;
-    return { U, low: Math.max(0, U - half), high: U + half, distance: known, inRange: known <= 1, parts: all.map((k) => U - without(k)) };
+    const parts = all.map((star) => U - without(star));
+    return { U, low: Math.max(0, U - half), high: U + half, distance: known, inRange: known <= 1, parts };
   };
 })();

@@ -116,7 +116,10 @@ globalThis.stm = globalThis.stm || {};
   };
 
   // |F(k)|/|F(0)| on four decades, as values from 0 to 1.
-  stm.decades = (picture) => ({ shape: picture.shape, data: Float64Array.from(picture.data, (v) => 1 + Math.log10(Math.max(v, 1e-4)) / 4) });
+  stm.decades = ({ shape, data }) => ({
+    shape,
+    data: Float64Array.from(data, (value) => 1 + Math.log10(Math.max(value, 1e-4)) / 4),
+  });
 
   // Readings against true U, the diagonal, and one of them marked.
   stm.drawReadings = function (canvas, truth, readings, marked, highest) {
@@ -169,6 +172,9 @@ globalThis.stm = globalThis.stm || {};
     made.append(...children);
     return made;
   };
+
+  // A slider from 0 to `max`.
+  stm.slider = (max, step, value) => stm.element("input", { type: "range", min: 0, max, step, value });
 
   // A canvas with a caption; its description for those who cannot see it is set by `describe`.
   stm.figure = function (caption) {

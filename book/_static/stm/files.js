@@ -26,19 +26,19 @@ globalThis.stm = globalThis.stm || {};
     const width = header ? header.length : rows[0].length;
     if (!header && width !== 3) refuse(`${name} has ${width} columns and no header; three are needed: x y ldos.`);
     const scale = unit === "angstrom" ? 1 / GRAPHENE_LATTICE : 1;
-    const table = { x: new Float64Array(rows.length), y: new Float64Array(rows.length), ldos: new Float64Array(rows.length) };
+    const [x, y, ldos] = COLUMNS.map(() => new Float64Array(rows.length));
     rows.forEach((cells, line) => {
       if (cells.length !== width) refuse(`${name}, data line ${line + 1}, has ${cells.length} values, not ${width}.`);
       const values = columns.map((column) => Number(cells[column]));
       if (!values.every(Number.isFinite)) {
         refuse(`${name}, data line ${line + 1}, reads “${cells.join(" ").slice(0, 60)}”; only finite numbers are read.`);
       }
-      table.x[line] = values[0] * scale;
-      table.y[line] = values[1] * scale;
-      table.ldos[line] = values[2];
+      x[line] = values[0] * scale;
+      y[line] = values[1] * scale;
+      ldos[line] = values[2];
     });
-    if (!table.ldos.some((value) => value !== 0)) refuse(`${name} holds zeros only; there is no LDOS to transform.`);
-    return table;
+    if (!ldos.some((value) => value !== 0)) refuse(`${name} holds zeros only; there is no LDOS to transform.`);
+    return { x, y, ldos };
   };
 
   function splitHeader(text) {
@@ -79,7 +79,9 @@ globalThis.stm = globalThis.stm || {};
       refuse(`${name} has shape (${shape.join(", ")}); a square picture stored row by row is needed.`);
     }
     const width = Number(found[2][1]);
-    if (buffer.byteLength - from - length !== shape[0] * shape[1] * width) refuse(`${name} is damaged: its length is wrong.`);
+    if (buffer.byteLength - from - length !== shape[0] * shape[1] * width) {
+      refuse(`${name} is damaged: its length is wrong.`);
+    }
     const read = READERS[found[2]];
     const data = Float64Array.from({ length: shape[0] * shape[1] }, (_, n) =>
       read(view, from + length + n * width, found[1] !== ">"),
@@ -114,6 +116,7 @@ globalThis.stm = globalThis.stm || {};
     if (TABLES.includes(ending)) return "table";
     if (ending === "npy") return "array";
     if (PICTURES.includes(ending)) return "picture";
-    return refuse(`${name} is not read here; accepted are ${[...TABLES, "npy", ...PICTURES].map((e) => `.${e}`).join(" ")}.`);
+    const accepted = [...TABLES, "npy", ...PICTURES].map((known) => `.${known}`).join(" ");
+    return refuse(`${name} is not read here; accepted are ${accepted}.`);
   };
 })();

@@ -39,7 +39,8 @@ globalThis.stm = globalThis.stm || {};
     const last = data.U.length - 1;
     const state = stm.stateFigures(data);
     const reading = stm.figure("What the reader makes of it");
-    const slider = stm.element("input", { type: "range", min: 0, max: last, step: 1, value: 0, "aria-label": "on-site repulsion U" });
+    const slider = stm.slider(last, 1, 0);
+    slider.setAttribute("aria-label", "on-site repulsion U");
     const button = stm.element("button", { type: "button" }, "Play");
     const words = stm.element("output", { class: "stm-reading" });
     panel.append(
@@ -80,7 +81,8 @@ globalThis.stm = globalThis.stm || {};
   // Guess U before the network does.
   stm.panels.guess = function (panel, data) {
     const state = stm.stateFigures(data);
-    const slider = stm.element("input", { type: "range", min: 0, max: data.highest, step: 0.05, value: data.highest / 2, id: "stm-guess" });
+    const slider = stm.slider(data.highest, 0.05, data.highest / 2);
+    slider.id = "stm-guess";
     const label = stm.element("label", { for: "stm-guess" });
     const button = stm.element("button", { type: "button" }, "Guess");
     const verdict = stm.element("p", { class: "stm-reading", role: "status", "aria-live": "polite" });

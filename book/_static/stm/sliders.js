@@ -56,7 +56,8 @@ globalThis.stm = globalThis.stm || {};
       const { sliders = [], updatemenus = [] } = figure.layout || {};
       const hidden = {};
       const made = [];
-      const lines = [...updatemenus.map((menu) => choicesFor(figure, menu)), ...sliders.map((one, n) => sliderFor(figure, one, n))];
+      const menus = updatemenus.map((menu) => choicesFor(figure, menu));
+      const lines = [...menus, ...sliders.map((slider, n) => sliderFor(figure, slider, n))];
       sliders.forEach((_, n) => (hidden[`sliders[${n}].visible`] = false));
       updatemenus.forEach((_, n) => (hidden[`updatemenus[${n}].visible`] = false));
       for (const controls of lines) {

@@ -5,6 +5,8 @@ globalThis.stm = globalThis.stm || {};
 (() => {
   stm.panels = stm.panels || {};
   const ANGSTROM = 2.46; // of one lattice constant
+  const WANTED =
+    "Or drop a file here, or choose one: an LDOS table (x y ldos), or a square picture of a transform (.npy, .png)";
   const STARS = "How far each star of Bragg peaks moves the curves' reading (orange: up, blue: down)";
 
   stm.panels.try = function (panel, data) {
@@ -45,7 +47,8 @@ globalThis.stm = globalThis.stm || {};
     const show = async (what, table, own) => {
       const mine = ++ticket;
       shown = () => show(what, table, own);
-      const atoms = { x: table.x.map((v) => v * ANGSTROM), y: table.y.map((v) => v * ANGSTROM), values: stm.contrast(table.ldos) };
+      const [x, y] = [table.x, table.y].map((places) => places.map((value) => value * ANGSTROM));
+      const atoms = { x, y, values: stm.contrast(table.ldos) };
       const reach = atoms.x.reduce((most, x, n) => Math.max(most, Math.abs(x), Math.abs(atoms.y[n])), 1);
       const half = own ? 0.8 * Math.hypot(...data.lattice[0]) : reach;
       stm.drawAtoms(state.map.canvas, atoms, data.palette, half, own ? data.lattice : null);
@@ -59,7 +62,7 @@ globalThis.stm = globalThis.stm || {};
       ticket++;
       shown = () => showPicture(what, picture);
       names.byCurves.className = "stm-reading";
-      names.byCurves.textContent = "The curves read tables only: the pixels of a picture are too coarse for the peaks between graphene's own.";
+      names.byCurves.textContent = "The curves read tables only: pixels are too coarse for the peaks between graphene's own.";
       tellNetwork(what, picture);
     };
 
@@ -74,7 +77,9 @@ globalThis.stm = globalThis.stm || {};
     const take = async (file) => {
       try {
         const kind = stm.kindOf(file.name);
-        if (kind === "table") return await show(file.name, stm.readTable(file.name, await file.text(), names.unit.value), false);
+        if (kind === "table") {
+          return await show(file.name, stm.readTable(file.name, await file.text(), names.unit.value), false);
+        }
         const picture = kind === "array" ? stm.readArray(file.name, await file.arrayBuffer()) : await decoded(file);
         return showPicture(file.name, stm.fitted(file.name, picture, network.size));
       } catch (error) {
@@ -86,7 +91,8 @@ globalThis.stm = globalThis.stm || {};
       }
     };
 
-    data.places = { x: Float64Array.from(data.x.data, (v) => v / ANGSTROM), y: Float64Array.from(data.y.data, (v) => v / ANGSTROM) };
+    const [x, y] = [data.x, data.y].map((places) => Float64Array.from(places.data, (value) => value / ANGSTROM));
+    data.places = { x, y };
     listen(names, stop, take);
     names.save.addEventListener("click", () => saveTable(data, Number(names.slider.value)));
     addEventListener("resize", () => shown && shown());
@@ -94,7 +100,8 @@ globalThis.stm = globalThis.stm || {};
   };
 
   function controls(data) {
-    const slider = stm.element("input", { type: "range", min: 0, max: data.U.length - 1, step: 1, value: 0, id: "stm-state" });
+    const slider = stm.slider(data.U.length - 1, 1, 0);
+    slider.id = "stm-state";
     const label = stm.element("label", { for: "stm-state" });
     const input = stm.element("input", { type: "file", id: "stm-file" });
     const unit = stm.element(
@@ -106,13 +113,15 @@ globalThis.stm = globalThis.stm || {};
     const zone = stm.element(
       "div",
       { class: "stm-drop" },
-      stm.element("label", { for: "stm-file" }, "Or drop a file here, or choose one: an LDOS table (x y ldos), or a square picture of a transform (.npy, .png)"),
+      stm.element("label", { for: "stm-file" }, WANTED),
       input,
       stm.element("span", {}, stm.element("label", { for: "stm-unit" }, "x and y of a table are in "), unit),
     );
-    const [byCurves, byNetwork] = [0, 1].map(() => stm.element("p", { class: "stm-reading", role: "status", "aria-live": "polite" }));
+    const line = () => stm.element("p", { class: "stm-reading", role: "status", "aria-live": "polite" });
+    const [byCurves, byNetwork] = [line(), line()];
     const save = stm.element("button", { type: "button" }, "Save this state as a table");
-    return { states: stm.element("div", { class: "stm-controls" }, label, slider), slider, label, zone, input, unit, byCurves, byNetwork, save };
+    const states = stm.element("div", { class: "stm-controls" }, label, slider);
+    return { states, slider, label, zone, input, unit, byCurves, byNetwork, save };
   }
 
   function listen({ slider, zone, input }, stop, take) {
@@ -164,7 +173,8 @@ globalThis.stm = globalThis.stm || {};
 
   function saveTable(data, n) {
     const ldos = stm.row(data.ldos, n);
-    const lines = Array.from(ldos, (value, a) => `${data.places.x[a].toFixed(7)} ${data.places.y[a].toFixed(7)} ${value.toExponential(7)}`);
+    const { x, y } = data.places;
+    const lines = Array.from(ldos, (value, a) => `${x[a].toFixed(7)} ${y[a].toFixed(7)} ${value.toExponential(7)}`);
     const blob = new Blob([`x y ldos\n${lines.join("\n")}\n`], { type: "text/plain" });
     const link = stm.element("a", { href: URL.createObjectURL(blob), download: `LDOS-U${data.U[n]}.txt` });
     link.click();
