@@ -62,7 +62,7 @@ globalThis.stm = globalThis.stm || {};
       ticket++;
       shown = () => showPicture(what, picture);
       names.byCurves.className = "stm-reading";
-      names.byCurves.textContent = "The curves read tables only: pixels are too coarse for the peaks between graphene's own.";
+      names.byCurves.textContent = "The curves read tables only: pixels are too coarse for the moiré's peaks.";
       tellNetwork(what, picture);
     };
 
