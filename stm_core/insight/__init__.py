@@ -1,31 +1,50 @@
 """Why the regressors work: similarity of images, principal components, crossover, attribution."""
 
-from stm_core.insight.attribution import Faithfulness, faithfulness, grad_cam, guided_backprop
+from stm_core.insight.attribution import grad_cam, group_attribution, guided_backprop, integrated_gradients
+from stm_core.insight.bends import Crossover, crossover
 from stm_core.insight.channels import group_means, rank_correlation, variance_share
-from stm_core.insight.checks import map_share, peak_mask, randomisation, untrained
+from stm_core.insight.checks import family_transfer, map_agreement, map_share, peak_mask, untrained
+from stm_core.insight.peaks import family_weights, peak_families, pixel_vectors, satellites
+from stm_core.insight.removal import Faithfulness, deletion_insertion, faithfulness
 from stm_core.insight.similarity import (
-    Crossover,
+    ComponentBands,
     PCAResult,
+    component_bands,
     cosine_similarity,
-    crossover,
     principal_components,
 )
+from stm_core.insight.states import double_occupancy, state_quantities
+from stm_core.insight.symmetry import broken_share, symmetry_channels
 
 __all__ = [
+    "ComponentBands",
     "Crossover",
     "Faithfulness",
     "PCAResult",
+    "broken_share",
+    "component_bands",
     "cosine_similarity",
     "crossover",
+    "deletion_insertion",
+    "double_occupancy",
     "faithfulness",
+    "family_transfer",
+    "family_weights",
     "grad_cam",
+    "group_attribution",
     "group_means",
     "guided_backprop",
+    "integrated_gradients",
+    "map_agreement",
     "map_share",
+    "peak_families",
     "peak_mask",
+    "pixel_vectors",
     "principal_components",
-    "randomisation",
     "rank_correlation",
+    "satellites",
+    "state_quantities",
+    "symmetry_channels",
     "untrained",
     "variance_share",
 ]

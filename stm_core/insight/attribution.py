@@ -1,33 +1,33 @@
-"""Which pixels a network's U rests on: Grad-CAM, guided backpropagation, and a check of such maps.
+"""Which pixels a network's U rests on: Grad-CAM, guided backpropagation and integrated gradients.
 
-All three go through the grad-cam package. Images and maps are (size, size); maps refer to the image as given,
-before normalisation.
+Images and maps are (size, size); maps refer to the image as given, before normalisation.
 """
 
 from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from pytorch_grad_cam import GradCAM, GuidedBackpropReLUModel
-from pytorch_grad_cam.metrics.perturbation_confidence import RemoveMostRelevantFirst
-from pytorch_grad_cam.metrics.road import NoisyLinearImputer
 from pytorch_grad_cam.utils.model_targets import BinaryClassifierOutputTarget
 from torch import nn
 
-from stm_core.learning.checkpoints import Regressor, as_images
-from stm_core.learning.evaluation import Trained, as_regressor, predict
+from stm_core.learning.checkpoints import Regressor
+from stm_core.learning.evaluation import Trained, as_regressor
+from stm_core.learning.inputs import as_images
 
 logger = logging.getLogger(__name__)
 
+_STEP = 1e-3  # of the way from the baseline: between rounding and the curvature of a reader
 
-def _single(image: ArrayLike) -> np.ndarray:
+
+def single_image(image: ArrayLike) -> np.ndarray:
+    """One image as a finite float32 array (1, size, size); ValueError where it is none."""
     array = np.asarray(image, dtype=np.float32)
     if array.ndim != 2:
         raise ValueError(f"attribution takes one image of shape (size, size), not {array.shape}")
@@ -37,7 +37,7 @@ def _single(image: ArrayLike) -> np.ndarray:
 def _working_copy(trained: Trained, image: ArrayLike) -> tuple[Regressor, torch.Tensor]:
     """A copy that may be hooked and rewired, and the image as its input (1, 1, size, size)."""
     regressor = copy.deepcopy(as_regressor(trained)).eval()
-    return regressor, torch.from_numpy(_single(image))[None].to(regressor.mean.device)
+    return regressor, torch.from_numpy(single_image(image))[None].to(regressor.mean.device)
 
 
 def grad_cam(
@@ -131,100 +131,106 @@ def guided_backprop(trained: Trained, image: ArrayLike) -> np.ndarray:
     return GuidedBackpropReLUModel(_Column(regressor))(tensor, target_category=0)[..., 0]
 
 
-@dataclass(frozen=True)
-class Faithfulness:
-    """How much more a map's top pixels matter than as many pixels elsewhere.
-
-    Attributes
-    ----------
-    removed : ndarray, shape (n_p,)
-        Shares of pixels replaced.
-    change : ndarray, shape (n_p,)
-        |change of predicted U| on replacing the map's top pixels, eV.
-    random_change : ndarray, shape (n_random, n_p)
-        The same for the randomly moved maps, eV.
-    """
-
-    removed: np.ndarray
-    change: np.ndarray
-    random_change: np.ndarray
-
-    @property
-    def advantage(self) -> float:
-        """Mean change of the map minus that of the random ones, eV."""
-        return float(self.change.mean() - self.random_change.mean())
-
-    @property
-    def rank(self) -> float:
-        """Share of the random maps that the map beats, 0 to 1."""
-        return float(np.mean(self.change.mean() > self.random_change.mean(axis=1)))
+def _path(steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places between 0 and 1 and their weights, exact for polynomials of degree 2 steps − 1."""
+    if steps < 1:
+        raise ValueError(f"steps is {steps}, but must be at least 1")
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    return (nodes + 1) / 2, weights / 2
 
 
-def faithfulness(
-    trained: Trained,
-    image: ArrayLike,
-    saliency: ArrayLike,
-    *,
-    removed: Sequence[float] = (0.02, 0.05, 0.1, 0.2),
-    n_random: int = 20,
-    seed: int = 0,
-) -> Faithfulness:
-    """Replace a map's most relevant pixels and see how far U moves (ROAD, Rong et al., ICML 2022).
+def integrated_gradients(
+    trained: Trained, image: ArrayLike, baseline: ArrayLike | None = None, *, steps: int = 32
+) -> np.ndarray:
+    """Integrated gradients of the predicted U (Sundararajan, Taly and Yan, ICML 2017).
 
-    Pixels are replaced by linear interpolation from their neighbours, without ROAD's noise term: peaks of
-    FT-LDOS images span decades, and one level of noise would drown the small ones. The random maps are the
-    map itself, moved and mirrored at random, so that they cover patches of the same shapes; single random
-    pixels would be interpolated away and make any map look good.
+    The gradient along the straight path from the baseline to the image, times the way. The pixels add up to
+    the difference of the two predictions, but for the error of the quadrature.
 
     Parameters
     ----------
     trained : Regressor, FitResult or path-like
         What `fit` returned, or its checkpoint.
-    image, saliency : array_like, shape (size, size)
-        The image and the map to check; larger is more relevant.
-    removed : sequence of float
-        Shares of pixels to replace, between 0 and 1.
-    n_random : int
-        Number of random maps, at least 1.
-    seed : int
-        Seed of the random maps and of the order of equal values.
+    image : array_like, shape (size, size)
+    baseline : array_like, shape (size, size), optional
+        The picture that nothing is attributed to; by default the mean of the training pictures, or their mean
+        grey where the network was normalised by that.
+    steps : int
+        Gauss-Legendre points on the path, at least 1.
+
+    Returns
+    -------
+    ndarray of float32, shape (size, size)
+        Signed, in eV.
 
     Raises
     ------
     ValueError
-        If the image, the map, or a setting is not accepted.
+        If the image, the baseline or `steps` is not accepted.
     """
-    pixels, relevance = _single(image)[0], _single(saliency)[0]
-    if relevance.shape != pixels.shape:
-        raise ValueError(f"the map has shape {relevance.shape}, but must have the image's, {pixels.shape}")
-    shares = np.asarray(removed, dtype=np.float64)
-    if shares.ndim != 1 or shares.size == 0 or not np.all((shares > 0) & (shares < 1)) or n_random < 1:
+    regressor, tensor = _working_copy(trained, image)
+    if baseline is None:
+        start = regressor.mean.expand_as(tensor)
+    else:
+        start = torch.from_numpy(single_image(baseline))[None].to(tensor.device)
+        if start.shape != tensor.shape:
+            raise ValueError(
+                f"the baseline has shape {tuple(start.shape[2:])}, "
+                f"but must have the image's, {tuple(tensor.shape[2:])}"
+            )
+    nodes, weights = (
+        torch.as_tensor(each, dtype=tensor.dtype, device=tensor.device) for each in _path(steps)
+    )
+    between = (start + nodes[:, None, None, None] * (tensor - start)).detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(regressor(between).sum(), between)
+    total = (tensor - start) * (weights[:, None, None, None] * gradient).sum(dim=0, keepdim=True)
+    return total[0, 0].detach().cpu().numpy()
+
+
+def group_attribution(
+    read: Callable[[np.ndarray], np.ndarray],
+    features: ArrayLike,
+    baseline: ArrayLike,
+    groups: ArrayLike,
+    *,
+    steps: int = 8,
+) -> np.ndarray:
+    """Integrated gradients for any reader of U, by finite differences and for whole groups of features.
+
+    For the readers of Bragg amplitudes, whose features are peaks and whose groups are stars or families of
+    peaks. The groups add up to the difference of the two predictions, but for the error of the quadrature.
+
+    Parameters
+    ----------
+    read : callable
+        From features (n, n_features) to U (n,) in eV.
+    features, baseline : array_like, shape (n_features,)
+        What to explain, and what nothing is attributed to.
+    groups : array_like of int, shape (n_features,)
+        From 0; features of one group move together.
+    steps : int
+        Gauss-Legendre points on the path, at least 1.
+
+    Returns
+    -------
+    ndarray, shape (n_groups,)
+        Signed, in eV.
+
+    Raises
+    ------
+    ValueError
+        If shapes or `steps` are not accepted.
+    """
+    end, start = (np.asarray(each, dtype=float) for each in (features, baseline))
+    group = np.asarray(groups)
+    if end.ndim != 1 or start.shape != end.shape or group.shape != end.shape:
         raise ValueError(
-            f"removed is {removed} and n_random {n_random}, but removed must be shares between 0 and 1 "
-            "and n_random at least 1"
+            f"features, baseline and groups must be of one shape (n,), "
+            f"not {end.shape}, {start.shape} and {group.shape}"
         )
-    rng = np.random.default_rng(seed)
-    ranks = _ranks(relevance, rng)
-    maps = [ranks, *(_moved(ranks, rng) for _ in range(n_random))]
-    altered = np.stack([_without_top(pixels, each, share) for each in maps for share in shares])
-    regressor = as_regressor(trained)
-    change = np.abs(predict(regressor, altered) - predict(regressor, pixels[None])).reshape(len(maps), -1)
-    return Faithfulness(shares, change[0], change[1:])
-
-
-def _ranks(relevance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Rank of each pixel in [0, 1]; ties in random order, so that any share of pixels is well defined."""
-    order = np.lexsort((rng.random(relevance.size), relevance.ravel()))
-    ranks = np.empty(relevance.size)
-    ranks[order] = np.linspace(0, 1, relevance.size)
-    return ranks.reshape(relevance.shape)
-
-
-def _moved(ranks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    turned = ranks.T if rng.random() < 0.5 else ranks
-    return np.roll(turned, rng.integers(0, len(ranks), 2), axis=(0, 1))
-
-
-def _without_top(pixels: np.ndarray, ranks: np.ndarray, share: float) -> np.ndarray:
-    remove = RemoveMostRelevantFirst(100 * (1 - share), NoisyLinearImputer(noise=0.0))
-    return remove(torch.from_numpy(pixels)[None], torch.from_numpy(ranks))[0].numpy()
+    nodes, weights = _path(steps)
+    moves = (end - start) * (group == np.arange(group.max() + 1)[:, None])
+    points = start + nodes[:, None] * (end - start)
+    ahead, behind = (points[:, None] + sign * _STEP * moves for sign in (1, -1))
+    read_off = [np.reshape(read(each.reshape(-1, end.size)), each.shape[:2]) for each in (ahead, behind)]
+    return weights @ (read_off[0] - read_off[1]) / (2 * _STEP)

@@ -1,20 +1,20 @@
-"""Checks of attribution maps: do they need the trained weights, and do they point at Bragg peaks?"""
+"""Checks of attribution maps: do they need what was learned, do they agree, do they point at Bragg peaks?"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stm_core.imaging import k_axes
 from stm_core.insight.channels import rank_correlation
+from stm_core.insight.peaks import pixel_vectors
 from stm_core.learning.checkpoints import Normalisation, Regressor
-from stm_core.learning.evaluation import Trained, as_regressor
+from stm_core.learning.evaluation import Trained, as_regressor, predict
+from stm_core.learning.inputs import as_images
 from stm_core.learning.registry import ImageNetwork, build_model
-from stm_core.simulation import GRAPHENE_LATTICE
 
 
 def untrained(trained: Trained, seed: int = 0) -> Regressor:
@@ -36,16 +36,16 @@ def untrained(trained: Trained, seed: int = 0) -> Regressor:
     ).eval()
 
 
-def randomisation(
+def map_agreement(
     attribution: Callable[[Regressor, np.ndarray], np.ndarray],
     trained: Trained,
+    others: Sequence[Trained],
     images: ArrayLike,
-    n_random: int = 5,
-    seed: int = 0,
 ) -> np.ndarray:
-    """How much maps of a trained network resemble those of untrained ones (Adebayo et al., NeurIPS 2018).
+    """How much maps of a network resemble those of others (Adebayo et al., NeurIPS 2018).
 
-    A map that stays the same when all weights are drawn anew shows the image, not what was learned.
+    Of `untrained` networks, or of ones trained on shuffled labels, a map should be no likeness: one that is
+    shows the image, not what was learned. Of networks that differ in their seed alone, it should be one.
 
     Parameters
     ----------
@@ -53,34 +53,67 @@ def randomisation(
         ``attribution(regressor, image)`` gives a map (size, size); signed maps are compared by magnitude.
     trained : Regressor, FitResult or path-like
         What `fit` returned, or its checkpoint.
+    others : sequence of the same
+        At least one.
     images : array_like, shape (n, size, size)
-    n_random : int
-        Number of untrained networks, at least 1.
-    seed : int
-        Seed of the first; the others follow.
 
     Returns
     -------
-    ndarray, shape (n, n_random)
+    ndarray, shape (n, n_others)
         Rank correlations over pixels; 0 where a map is blank.
 
     Raises
     ------
     ValueError
-        If `n_random` is below 1, or as `attribution` does.
+        If there is no other network, or as `attribution` does.
     """
-    if n_random < 1:
-        raise ValueError(f"n_random is {n_random}, but must be at least 1")
-    regressor = as_regressor(trained)
-    networks = [untrained(regressor, seed + k) for k in range(n_random)]
-    pixels = np.asarray(images, dtype=np.float32)
-    learned = [np.abs(attribution(regressor, image)) for image in pixels]
-    return np.array(
-        [
-            [rank_correlation(mine, np.abs(attribution(network, image))) for network in networks]
-            for mine, image in zip(learned, pixels, strict=True)
-        ]
-    )
+    if not others:
+        raise ValueError("there is no other network to compare with; at least one is needed")
+    networks = [as_regressor(other) for other in others]
+    regressor, pixels = as_regressor(trained), np.asarray(images, dtype=np.float32)
+    found = np.empty((len(pixels), len(networks)))
+    for row, image in zip(found, pixels, strict=True):
+        mine = np.abs(attribution(regressor, image))
+        row[:] = [rank_correlation(mine, np.abs(attribution(network, image))) for network in networks]
+    return found
+
+
+def family_transfer(
+    trained: Trained, image: ArrayLike, other: ArrayLike, masks: Mapping[str, ArrayLike]
+) -> dict[str, float]:
+    """How far the prediction follows when part of an image is replaced by another's: a causal test.
+
+    Parameters
+    ----------
+    trained : Regressor, FitResult or path-like
+        What `fit` returned, or its checkpoint.
+    image, other : array_like, shape (size, size)
+        For example the pictures of two values of U.
+    masks : mapping of str to array of bool, shape (size, size)
+        The parts, for example families of peaks.
+
+    Returns
+    -------
+    dict of str to float
+        (U of the edited image − U of the image) / (U of the other − U of the image): 0 where the part does
+        not matter, 1 where it alone decides.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, or both images are read as the same U.
+    """
+    pixels = as_images(np.stack([np.asarray(each, dtype=np.float32) for each in (image, other)]))
+    chosen = np.stack([np.asarray(mask, dtype=bool) for mask in masks.values()])
+    if chosen.shape[1:] != pixels.shape[1:]:
+        raise ValueError(
+            f"the masks have shape {chosen.shape[1:]}, but must have the images', {pixels.shape[1:]}"
+        )
+    edits = np.concatenate([pixels, np.where(chosen, pixels[1], pixels[0])])
+    start, end, *edited = predict(trained, edits).U
+    if not abs(end - start) > 0:
+        raise ValueError(f"both images are read as U = {start:.3g} eV, so there is no way to follow")
+    return {name: float((U - start) / (end - start)) for name, U in zip(masks, edited, strict=True)}
 
 
 def peak_mask(vectors: ArrayLike, size: int, radius: float, extent: float = 1.1) -> np.ndarray:
@@ -113,12 +146,10 @@ def peak_mask(vectors: ArrayLike, size: int, radius: float, extent: float = 1.1)
             f"vectors of shape (n, 2), size of at least 1 and radius above 0 are needed, "
             f"not {peaks.shape}, {size} and {radius}"
         )
-    # Pixel centres lie half a pixel inside the edges of the window.
-    ends = [axis[-1] / GRAPHENE_LATTICE for axis in k_axes(2, extent)]
-    kx, ky = (end * ((2 * np.arange(size) + 1) / size - 1) for end in ends)
+    kx, ky = np.moveaxis(pixel_vectors(size, extent), -1, 0)
     mask = np.zeros((size, size), dtype=bool)
     for x, y in peaks:
-        mask |= (ky[:, None] - y) ** 2 + (kx[None] - x) ** 2 <= radius**2
+        mask |= (ky - y) ** 2 + (kx - x) ** 2 <= radius**2
     return mask
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stm_core.insight import cosine_similarity, crossover, principal_components
+from stm_core.insight import component_bands, cosine_similarity, principal_components
 
 PIXELS = st.floats(-1e3, 1e3, allow_subnormal=False)
 STACKS = hnp.arrays(np.float64, st.tuples(st.integers(2, 8), st.just(3), st.just(4)), elements=PIXELS)
@@ -53,7 +53,7 @@ def test_cosine_similarity_is_the_cosine_between_mean_images():
 @pytest.mark.parametrize(
     "images, U, message",
     [
-        (np.ones((2, 3)), [0, 1], "shape"),
+        (np.ones(2), [0, 1], "shape"),
         (np.full((2, 3, 3), np.nan), [0, 1], "finite"),
         (np.ones((2, 3, 3)), [0], "2 finite values"),
         (np.stack([np.ones((3, 3)), np.zeros((3, 3))]), [0, 2.5], "U = 2.5 eV is zero"),
@@ -105,68 +105,59 @@ def test_more_components_than_images_are_refused(n):
         principal_components(np.random.default_rng(0).random((5, 3, 3)), n)
 
 
-def bent(U_c, noise, seed, n=31, repeats=3):
-    U = np.repeat(np.linspace(0, 6, n), repeats)
+def rank_two(n=24, noise=0.05, seed=0):
+    """Vectors (n, 30) that follow two orthogonal curves of U along two fixed directions, with noise."""
     rng = np.random.default_rng(seed)
-    return U, 2.0 - 0.5 * U + 0.8 * np.maximum(0, U - U_c) + noise * rng.standard_normal(len(U))
+    U = np.linspace(0, 6, n)
+    directions = np.linalg.qr(rng.standard_normal((30, 2)))[0]
+    x = (U - U.mean()) / np.ptp(U)
+    truth = np.stack([18 * x, 8 * (x**2 - np.mean(x**2))], axis=1)
+    return U, truth @ directions.T + noise * rng.standard_normal((n, 30))
 
 
-@pytest.mark.parametrize("U_c", [1.0, 2.7, 4.4])
-def test_a_bend_without_noise_is_found_with_its_slopes(U_c):
-    result = crossover(*bent(U_c, 0, 0))
-    step = (6 - 0.4) / 199
-    assert result.U == pytest.approx(U_c, abs=step)
-    assert result.low <= result.U <= result.high
-    assert result.slope_below == pytest.approx(-0.5, abs=0.02)
-    assert result.slope_above == pytest.approx(0.3, abs=0.02)
-    assert result.gain > 0.999
+def test_bands_hold_the_scores_and_widen_with_the_noise():
+    widths = []
+    for noise in (0.02, 0.2):
+        U, samples = rank_two(noise=noise)
+        result = principal_components(samples, 2)
+        bands = component_bands(samples, result, U, n_bootstrap=60)
+        assert np.mean((bands.low <= result.scores) & (result.scores <= bands.high)) > 0.9
+        assert (bands.stability > 0.9).all()
+        widths.append(np.mean(bands.high - bands.low, axis=0))
+    # Which U are drawn turns the components even without noise, so that the width does not go to zero.
+    assert (widths[1] > widths[0]).all()
 
 
-def test_the_interval_covers_the_bend_about_as_often_as_it_says():
-    results = [crossover(*bent(2.7, 0.1, seed, repeats=1), n_bootstrap=100, seed=seed) for seed in range(150)]
-    covered = np.mean([result.low <= 2.7 <= result.high for result in results])
-    # 90 % nominal, 85 to 86 % known; 150 sets scatter by 3 %.
-    assert 0.77 < covered < 0.95
+def test_a_pixel_that_no_component_reaches_has_no_spread():
+    U, samples = rank_two(noise=0.0)
+    bands = component_bands(samples, principal_components(samples, 2), U, n_bootstrap=20)
+    # Two directions are all there is: a draw may turn them in their plane, so a pixel outside it stays fixed.
+    assert bands.spread.shape == (2, 30)
+    assert bands.stability.min() > 0.99
+    empty = np.concatenate([samples, np.zeros((len(U), 5))], axis=1)
+    assert (
+        component_bands(empty, principal_components(empty, 2), U, n_bootstrap=20).spread[:, 30:].max() < 1e-12
+    )
 
 
-def test_more_noise_widens_the_interval():
-    quiet, loud = (crossover(*bent(2.7, noise, 0)) for noise in (0.02, 0.2))
-    assert loud.high - loud.low > 3 * (quiet.high - quiet.low)
+def test_components_of_equal_variance_are_not_stable():
+    rng = np.random.default_rng(3)
+    samples = rng.standard_normal((40, 10))
+    result = principal_components(samples, 2)
+    assert component_bands(samples, result, np.arange(40.0), n_bootstrap=40).stability.max() < 0.9
 
 
-def test_a_straight_line_gains_nothing_from_a_bend():
-    U, score = bent(9.0, 0.1, 0)
-    assert crossover(U, score).gain < 0.2
+def test_images_of_one_U_are_drawn_together():
+    U, samples = rank_two(noise=0.0)
+    doubled = np.repeat(samples, 2, axis=0)
+    once = component_bands(samples, principal_components(samples, 2), U, n_bootstrap=5, seed=4)
+    twice = component_bands(doubled, principal_components(doubled, 2), np.repeat(U, 2), n_bootstrap=5, seed=4)
+    np.testing.assert_allclose(np.abs(twice.low[::2]), np.abs(once.low), atol=1e-9)
+    np.testing.assert_allclose(twice.stability, once.stability, atol=1e-9)
 
 
-def test_the_seed_decides_the_interval_and_only_that():
-    one, again, other = (crossover(*bent(2.7, 0.2, 0), seed=seed) for seed in (0, 0, 1))
-    assert one == again
-    assert one.U == other.U
-    assert (one.low, one.high) != (other.low, other.high)
-
-
-def test_the_best_bend_is_that_of_a_direct_least_squares_search():
-    U, score = bent(2.7, 0.3, 5, repeats=2)
-    breaks = np.linspace(0.2, 5.8, 200)
-
-    def residual(b):
-        design = np.stack([np.ones_like(U), U, np.maximum(0, U - b)], axis=1)
-        return np.linalg.lstsq(design, score, rcond=None)[1][0]
-
-    assert crossover(U, score).U == pytest.approx(min(breaks, key=residual))
-
-
-@pytest.mark.parametrize(
-    "U, score, options, message",
-    [
-        ([0, 1, 2, 3], [0, 1, 2, 3], {}, "at least 5"),
-        (np.arange(6), np.arange(5), {}, "U must be 5 finite values"),
-        (np.arange(6), np.full(6, np.nan), {}, "NaN"),
-        (np.arange(6), np.arange(6), {"confidence": 1.0}, "between 0 and 1"),
-        (np.arange(6), np.arange(6), {"n_bootstrap": 0}, "at least 1"),
-    ],
-)
-def test_what_has_no_bend_to_find_is_named(U, score, options, message):
-    with pytest.raises(ValueError, match=message):
-        crossover(U, score, **options)
+@pytest.mark.parametrize("options", [{"confidence": 0.0}, {"n_bootstrap": 0}])
+def test_bands_without_draws_are_refused(options):
+    U, samples = rank_two()
+    with pytest.raises(ValueError, match=r"between 0 and 1 and n_bootstrap|between 0 and 1"):
+        component_bands(samples, principal_components(samples, 2), U, **options)
