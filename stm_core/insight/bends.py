@@ -71,8 +71,8 @@ def crossover(
     Statistics in Medicine 22, 3055 (2003)). "curvature" takes the U of largest second derivative of a
     local parabola with Gaussian weights, an eighth of the range of U wide (Fan and Gijbels, Local Polynomial
     Modelling, 1996). U_c lies between the second and the last but one distinct U, and for "curvature" at
-    least 1.5 such widths from the ends, beyond which a second derivative is an extrapolation. Within 2.5 widths
-    of an end it displaces a bend, by up to a third of a width.
+    least 1.5 such widths from the ends, beyond which a second derivative is an extrapolation. Within 2.5
+    widths of an end it displaces a bend, by up to a third of a width.
 
     The bootstrap draws distinct U, since scores of equal U are not independent evidence about where the trend
     bends. As four parameters are fitted, it draws four fewer than there are. With 31 distinct U, a slope that
