@@ -6,12 +6,13 @@ Bad input ends in one sentence on standard error and exit code 2, a failure on t
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
@@ -154,62 +155,98 @@ def _add_predict(command: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="FILE",
-        help="LDOS table (x y ldos); scan (.sxm .3ds .Z_mtrx .gwy, a matrix in text); "
-        "picture of a transform (.npy .png .tif .jpg), or of a scan if --width is given",
+        help="LDOS table (x y ldos, one moiré cell of the top layer about its rotation axis, in units of a); "
+        "scan (.sxm .3ds .Z_mtrx .gwy, a matrix in text); picture of a transform (.npy .png .tif .jpg), "
+        "or of a scan if --width is given",
     )
     command.add_argument(
         "--checkpoint",
         type=Path,
         metavar="PATH",
-        help="trained network (default: the study's newest that reads linear pictures)",
+        help="trained model (default: the shipped one for this kind of file)",
     )
     command.add_argument("--channel", metavar="NAME", help="channel of a scan (default: dI/dV, else height)")
-    command.add_argument("--bias", type=float, metavar="V", help="bias of a grid (default: nearest to zero)")
+    command.add_argument(
+        "--bias", type=float, metavar="V", help="bias of a table or to read of a grid (default: zero)"
+    )
     command.add_argument(
         "--width", type=float, metavar="Å", help="width of a scan, where the file does not say it"
     )
+    command.add_argument("--json", action="store_true", help="print a JSON list")
     command.set_defaults(run=_predict)
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from stm_core.learning import STUDY_MODELS, ImageNetwork, load_checkpoint, predict
+    """Read every file before a line is printed, so that a refusal leaves no half of a table."""
+    rows = [_reading(path, options) for path in options.files]
+    if options.json:
+        sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.writelines(_line(**row) for row in rows)
 
-    checkpoint = options.checkpoint or _newest_checkpoint(Path("_build/checkpoints"))
-    logging.getLogger(__package__).info("network: %s", checkpoint)
+
+def _reading(path: Path, options: argparse.Namespace) -> dict[str, Any]:
+    from stm_core.learning import load_checkpoint, predict
+
+    checkpoint = options.checkpoint or _shipped_model(path, options)
+    logging.getLogger(__package__).info("%s: model %s", path.name, checkpoint)
     regressor = load_checkpoint(checkpoint)
-    size = cast(ImageNetwork, regressor.model).config.image_size
-    known = STUDY_MODELS.get(checkpoint.stem.rsplit("-", 1)[0])
-    style = known.style if known else "linear"  # the study names its checkpoints after its networks
-    for path in options.files:
-        U = predict(regressor, _input(path, size, style, options)[None])[0]
-        sys.stdout.write(f"{path}\tU = {U:.3f} eV\n")
+    inputs, doubts = _input(path, regressor.model.config, options)
+    found = predict(regressor, inputs)
+    values = {name: float(getattr(found, name)[0]) for name in ("U", "low", "high", "novelty")}
+    known = {name: value if np.isfinite(value) else None for name, value in values.items()}
+    if known["novelty"] is not None and known["novelty"] > 1:
+        doubts.append(f"{known['novelty']:.3g} times as far from the simulated states as it may be")
+    verdict = None if known["novelty"] is None else not doubts
+    return {"file": str(path), **known, "in_range": verdict, "doubts": doubts}
 
 
-def _newest_checkpoint(folder: Path) -> Path:
-    from stm_core.learning import STUDY_MODELS
-
-    linear = [name for name, model in STUDY_MODELS.items() if model.style == "linear"]
-    found = [path for name in linear for path in folder.rglob(f"{name}-*.pt")]
-    trained = sorted(found, key=lambda path: path.stat().st_mtime)
-    if not trained:
-        raise FileNotFoundError(
-            f"no trained network in {folder}; run the study first, or name one by --checkpoint"
-        )
-    return trained[-1]
+def _line(
+    file: str, U: float, low: float, high: float, novelty: float, in_range: bool | None, doubts: list[str]
+) -> str:
+    if in_range is None:
+        sure = ["no interval", "; ".join(["not calibrated", *doubts])]
+    else:
+        verdict = "in range" if in_range else f"out of range: {'; '.join(doubts)}"
+        sure = [f"{low:.3f} to {high:.3f} eV", verdict]
+    return "\t".join([file, f"U = {U:.3f} eV", *sure]) + "\n"
 
 
-def _input(path: Path, size: int, style: str, options: argparse.Namespace) -> NDArray[np.floating]:
-    """Picture of ``size`` pixels a side, as `image_set` makes them, from a table, a scan or a picture."""
-    from stm_core.data import PICTURES, is_scan_file, ldos_image, read_ldos_files, read_scan_image
+def _is_picture(path: Path, options: argparse.Namespace) -> bool:
+    from stm_core.data import PICTURES
+
+    return path.suffix.lower() in PICTURES and options.width is None
+
+
+def _shipped_model(path: Path, options: argparse.Namespace) -> Path:
+    from stm_core.learning import SHIPPED_MODELS
+
+    shipped = SHIPPED_MODELS / ("repaired.pt" if _is_picture(path, options) else "bragg.pt")
+    if not shipped.is_file():
+        raise FileNotFoundError(f"there is no shipped model {shipped}; name a trained one by --checkpoint")
+    return shipped
+
+
+def _input(path: Path, config: Any, options: argparse.Namespace) -> tuple[NDArray, list[str]]:
+    """What a model of this configuration sees of a table, a scan or a picture, and the doubts about it."""
+    from stm_core.data import is_scan_file, read_ldos_files, read_scan_ldos
+    from stm_core.learning import BraggConfig
     from stm_core.simulation import TwistedBilayer
 
-    if path.suffix.lower() in PICTURES and options.width is None:
-        return _picture(path, size)
+    reads_bragg = isinstance(config, BraggConfig)
+    if _is_picture(path, options):
+        if reads_bragg:
+            raise ValueError(
+                f"{path.name} is a picture, but the model reads Bragg amplitudes of LDOS tables and scans"
+            )
+        return _picture(path, config.image_size)[None], []
     if is_scan_file(path):
-        wishes = (options.channel, options.bias, options.width)
-        return read_scan_image(path, TwistedBilayer(), size, style, *wishes)
+        cell = TwistedBilayer(config.i, config.spacing) if reads_bragg else TwistedBilayer()
+        scan = read_scan_ldos(path, cell, options.channel, options.bias, options.width)
+        bias = 0.0 if np.isnan(scan.bias) else scan.bias
+        return config.of_ldos(scan.xy, scan.ldos, [bias]), list(scan.doubts)
     table = read_ldos_files([path], labelled=False)[0]
-    return ldos_image(table.xy, table.ldos, size, style)
+    return config.of_ldos(table.xy, table.ldos, [options.bias or 0.0]), []
 
 
 def _picture(path: Path, size: int) -> NDArray[np.floating]:

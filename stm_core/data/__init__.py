@@ -9,7 +9,7 @@ from .plan import SweepPlan, read_plan
 from .progress import SweepStatus
 from .protocols import Split, continuous_protocol, paper_protocol, random_image_split
 from .registration import Registration, register
-from .sampling import as_ldos, cell_ldos, read_scan_image, scan_image, tip_height
+from .sampling import as_ldos, cell_ldos, read_scan_image, read_scan_ldos, scan_image, tip_height
 from .selection import cell_of, select, state_labels
 from .stm_files import LDOSTable, read_ldos_files
 from .store import load_dataset, write_dataset
@@ -52,6 +52,7 @@ __all__ = [
     "read_ldos_files",
     "read_plan",
     "read_scan_image",
+    "read_scan_ldos",
     "read_stm",
     "register",
     "scan_image",

@@ -6,7 +6,7 @@ and drift drop out, and the picture is made as in training.
 """
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -180,16 +180,36 @@ def scan_image(
     return ldos_image(xy, cell_ldos(scan, registration, cell), size, style)
 
 
-def read_scan_image(
+@dataclass(frozen=True, eq=False)
+class ScanLDOS:
+    """LDOS that was read from a microscope's file.
+
+    Attributes
+    ----------
+    xy : numpy float array, shape (N_top, 2)
+        Atoms of the cell's top layer, in units of a.
+    ldos : numpy float array, shape (N_top,)
+        Proportional to 1/eV.
+    bias : float
+        In V; NaN if the file does not say.
+    doubts : tuple of str
+        What speaks against the cell that was found, a sentence each.
+    """
+
+    xy: NDArray[np.float64]
+    ldos: NDArray[np.float64]
+    bias: float
+    doubts: tuple[str, ...]
+
+
+def read_scan_ldos(
     path: str | Path,
     cell: TwistedBilayer,
-    size: int = 64,
-    style: str = "linear",
     channel: str | None = None,
     bias: float | None = None,
     width: float | None = None,
-) -> NDArray[np.float32]:
-    """Picture of a microscope's file, with every step from the file to the picture and what it found logged.
+) -> ScanLDOS:
+    """LDOS on a cell's atoms from a microscope's file, with every step and what it found logged.
 
     The scan is levelled by a plane, a topography turned into LDOS, and the cell found in it, with the help of
     the file's topography where another channel is read.
@@ -198,17 +218,16 @@ def read_scan_image(
     ----------
     path, channel, bias, width
         As in `read_stm`.
-    cell, size, style
-        As in `scan_image`.
+    cell : TwistedBilayer
 
     Returns
     -------
-    numpy float32 array, shape (size, size)
+    ScanLDOS
 
     Raises
     ------
     ValueError
-        As `read_stm`, `as_ldos`, `register` and `scan_image`, and if the twist differs from the cell's by
+        As `read_stm`, `as_ldos`, `register` and `cell_ldos`, and if the twist differs from the cell's by
         more than a fifth.
     ImportError
         As `read_stm`.
@@ -224,13 +243,46 @@ def read_scan_image(
     )
     ldos = as_ldos(level(scan))
     found = register(ldos, cell, _topography(scan, width))
-    _tell(ldos, found, cell)
+    doubts = _doubts(found, cell)
+    _tell(ldos, found, doubts)
     if abs(found.twist / cell.angle - 1) > _LIKE_TWIST:
         raise ValueError(
             f"{scan.source.name} shows a twist of {np.rad2deg(found.twist):.2f}°, "
             f"too far from the {np.rad2deg(cell.angle):.2f}° that the model knows."
         )
-    return scan_image(ldos, found, cell, size, style)
+    xy = cell.positions[layer_mask(cell.layer, "top"), :2] / GRAPHENE_LATTICE
+    return ScanLDOS(xy, cell_ldos(ldos, found, cell), scan.bias, doubts)
+
+
+def read_scan_image(
+    path: str | Path,
+    cell: TwistedBilayer,
+    size: int = 64,
+    style: str = "linear",
+    channel: str | None = None,
+    bias: float | None = None,
+    width: float | None = None,
+) -> NDArray[np.float32]:
+    """Picture of a microscope's file, made as `image_set` makes those of simulated samples.
+
+    Parameters
+    ----------
+    path, cell, channel, bias, width
+        As in `read_scan_ldos`.
+    size, style
+        As in `scan_image`.
+
+    Returns
+    -------
+    numpy float32 array, shape (size, size)
+
+    Raises
+    ------
+    ValueError, ImportError
+        As `read_scan_ldos` and `stm_core.imaging.render`.
+    """
+    scan = read_scan_ldos(path, cell, channel, bias, width)
+    return ldos_image(scan.xy, scan.ldos, size, style)
 
 
 def _topography(scan: STMMap, width: float | None) -> STMMap | None:
@@ -241,7 +293,18 @@ def _topography(scan: STMMap, width: float | None) -> STMMap | None:
     return level(topography) if topography.values.shape == scan.values.shape else None
 
 
-def _tell(scan: STMMap, found: Registration, cell: TwistedBilayer) -> None:
+def _doubts(found: Registration, cell: TwistedBilayer) -> tuple[str, ...]:
+    doubts = []
+    if found.graphene is None:
+        doubts.append("the atoms are not resolved; they are placed by the moiré lattice alone")
+    if abs(found.twist / cell.angle - 1) > _SAME_TWIST:
+        doubts.append(f"the model knows a twist of {np.rad2deg(cell.angle):.2f}° only")
+    if found.sixfold < _CLEAR:
+        doubts.append("the pattern has no sixfold centre, so its AA regions may be mistaken")
+    return tuple(doubts)
+
+
+def _tell(scan: STMMap, found: Registration, doubts: tuple[str, ...]) -> None:
     name, graphene = scan.source.name, found.graphene
     if graphene:
         logger.info(
@@ -252,8 +315,6 @@ def _tell(scan: STMMap, found: Registration, cell: TwistedBilayer) -> None:
             *(100 * (1 + strain) / graphene.scale - 100 for strain in graphene.strain),
             tip_height(scan, graphene),
         )
-    else:
-        logger.warning("%s: the atoms are not resolved; they are placed by the moiré lattice alone", name)
     logger.info(
         "%s: moiré period %.1f Å, twist %.2f°%s",
         name,
@@ -261,7 +322,5 @@ def _tell(scan: STMMap, found: Registration, cell: TwistedBilayer) -> None:
         np.rad2deg(found.twist),
         ", the other way round than the model's" if found.mirrored else "",
     )
-    if abs(found.twist / cell.angle - 1) > _SAME_TWIST:
-        logger.warning("%s: the model knows a twist of %.2f° only", name, np.rad2deg(cell.angle))
-    if found.sixfold < _CLEAR:
-        logger.warning("%s: the pattern has no sixfold centre, so its AA regions may be mistaken", name)
+    for doubt in doubts:
+        logger.warning("%s: %s", name, doubt)

@@ -1,28 +1,46 @@
 """Models that read U from FT-LDOS pictures or Bragg amplitudes: build, fit, store, predict, measure."""
 
-from stm_core.learning.baselines import PrincipalComponentRegression, constant_guess, nearest_integer
+from stm_core.learning.baselines import (
+    BASELINES,
+    PrincipalComponentRegression,
+    constant_guess,
+    nearest_integer,
+)
 from stm_core.learning.bragg_networks import BiasAttention, StarTokens
 from stm_core.learning.checkpoints import Normalisation, Regressor, load_checkpoint
 from stm_core.learning.curves import BraggCurves
 from stm_core.learning.evaluation import Metrics, as_regressor, evaluate, predict
 from stm_core.learning.grouped import Interval, bootstrap_intervals, snapping
 from stm_core.learning.inputs import BraggConfig, PictureConfig, Samples, star_vectors
+from stm_core.learning.leaderboard import dataset_fingerprint, measure, run_leaderboard
 from stm_core.learning.loop import TrainingConfig
 from stm_core.learning.models import Convolutional, FullyConnected, ResNet18
+from stm_core.learning.parts import PAPER_U, Parts, parts
 from stm_core.learning.process import BraggProcess
 from stm_core.learning.registry import ImageNetwork, Model, build_model
+from stm_core.learning.results import SHIPPED_RESULTS, add_result, figures, read_results, result_table
 from stm_core.learning.study_models import (
+    ABLATION,
+    SHIPPED_MODELS,
     STUDY_MODELS,
     StudyModel,
     StudySettings,
     study_checkpoint,
     study_images,
+    study_network,
+    study_parts,
+    study_samples,
     trained_regressor,
 )
 from stm_core.learning.training import FitResult, fit
 from stm_core.learning.uncertainty import Calibration, Familiarity, Prediction, coverage, novelty_auroc
 
 __all__ = [
+    "ABLATION",
+    "BASELINES",
+    "PAPER_U",
+    "SHIPPED_MODELS",
+    "SHIPPED_RESULTS",
     "STUDY_MODELS",
     "BiasAttention",
     "BraggConfig",
@@ -38,6 +56,7 @@ __all__ = [
     "Metrics",
     "Model",
     "Normalisation",
+    "Parts",
     "PictureConfig",
     "Prediction",
     "PrincipalComponentRegression",
@@ -48,20 +67,31 @@ __all__ = [
     "StudyModel",
     "StudySettings",
     "TrainingConfig",
+    "add_result",
     "as_regressor",
     "bootstrap_intervals",
     "build_model",
     "constant_guess",
     "coverage",
+    "dataset_fingerprint",
     "evaluate",
+    "figures",
     "fit",
     "load_checkpoint",
+    "measure",
     "nearest_integer",
     "novelty_auroc",
+    "parts",
     "predict",
+    "read_results",
+    "result_table",
+    "run_leaderboard",
     "snapping",
     "star_vectors",
     "study_checkpoint",
     "study_images",
+    "study_network",
+    "study_parts",
+    "study_samples",
     "trained_regressor",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +14,7 @@ from sklearn.decomposition import PCA
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.preprocessing import StandardScaler
 
 from stm_core.learning.inputs import as_images, as_labelled_images
@@ -115,3 +118,42 @@ class PrincipalComponentRegression(RegressorMixin, BaseEstimator):
         return self.regression_.predict(
             self.pca_.transform(pixels.reshape(len(pixels), -1).astype(np.float64))
         )
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A way to answer that needs no network.
+
+    Attributes
+    ----------
+    title : str
+        What tables call it.
+    read : callable
+        From training images (n, size, size) and their U (n,), and test images (m, size, size) and their
+        U (m,), which only an oracle uses, to U (m,) in eV.
+    """
+
+    title: str
+    read: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
+def _neighbours(images: np.ndarray, U: np.ndarray, unseen: np.ndarray, true: np.ndarray) -> np.ndarray:
+    model = KNeighborsRegressor(min(5, len(images)), weights="distance")
+    return model.fit(images.reshape(len(images), -1), U).predict(unseen.reshape(len(unseen), -1))
+
+
+BASELINES: dict[str, Baseline] = {
+    "constant": Baseline("mean of the training U", lambda x, U, y, true: constant_guess(U, len(y))),
+    "rounding": Baseline(
+        "rounding to a trained U (oracle)", lambda x, U, y, true: nearest_integer(true, np.unique(U))
+    ),
+    "ridge": Baseline(
+        "3 PCs + ridge", lambda x, U, y, true: PrincipalComponentRegression(3).fit(x, U).predict(y)
+    ),
+    "kernel_ridge": Baseline(
+        "3 PCs + kernel ridge",
+        lambda x, U, y, true: PrincipalComponentRegression(3, "rbf").fit(x, U).predict(y),
+    ),
+    "neighbours": Baseline("nearest neighbours", _neighbours),
+}
+"""What every model has to beat, on linear pictures."""

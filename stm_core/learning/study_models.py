@@ -1,6 +1,6 @@
-"""The networks that the study's pages share: which pictures, which split, which options, which file.
+"""The models that the study's pages share: what they see, which split, which options, which file.
 
-A page that asks for a network by name and settings gets the one that an earlier page trained, or trains it.
+A page that asks for a model by name and settings gets the one that an earlier page fitted, or fits it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,56 +17,90 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 import stm_core
-from stm_core.data import ImageSet, Split, image_set, paper_protocol, random_image_split
+from stm_core.data import ImageSet, image_set
 from stm_core.learning.checkpoints import fingerprint, read_checkpoint, unpack
+from stm_core.learning.inputs import Samples
 from stm_core.learning.loop import TrainingConfig
-from stm_core.learning.registry import build_model
+from stm_core.learning.parts import PROTOCOLS, Parts, parts
+from stm_core.learning.registry import Model, build_model
 from stm_core.learning.training import FitResult, fit
 
 logger = logging.getLogger(__name__)
 
-# A tenth of a small sweep, as the original tests on, would be a handful of pictures.
-IMAGE_FRACTIONS = (0.6, 0.2, 0.2)
 _SAME_BIAS = 1e-6  # eV
 _ON_WHICH_IT_DEPENDS = ("ldos", "U", "filling", "seed", "bias", "x", "y", "layer")
+
+SHIPPED_MODELS = Path(__file__).parents[2] / "notebooks" / "models"
+"""Folder of the trained models that come with the study."""
 
 
 @dataclass(frozen=True)
 class StudyModel:
-    """A network of the study and the pictures it sees.
+    """A model of the study and what it sees.
 
     Attributes
     ----------
     network : str
         Name for `build_model`.
-    style : {"paper", "linear"}
-        Renderer of its pictures, as in `stm_core.imaging.render`.
     title : str
         What tables and figures call it.
     options : mapping
         Options for `build_model` where they differ from the original study's.
+    training : mapping
+        Fields of `TrainingConfig` where they differ from the settings'.
+    bias : {"window", "all", "zero"}
+        Single pictures in the settings' window of bias; all biases of the dataset, or the one nearest to
+        zero, together.
+    stops : bool
+        Whether validation samples stop its training. Otherwise they train it as well.
     """
 
     network: str
-    style: str
     title: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    bias: Literal["window", "all", "zero"] = "window"
+    stops: bool = True
 
+    @property
+    def style(self) -> str:
+        """Renderer of its pictures, as in `stm_core.imaging.render`."""
+        return self.options.get("style", "linear")
+
+
+_LONG = {"epochs": 400, "learning_rate": 2e-3, "batch_size": 8, "normalisation": "pixel"}
+_FREE = {"l2_normalise": False, "clamp": False, "dropout": 0.0}
 
 STUDY_MODELS: dict[str, StudyModel] = {
-    "fc": StudyModel("fc", "paper", "fully connected, as in the paper"),
-    "cnn": StudyModel("cnn", "paper", "CNN, as in the paper"),
-    "resnet18": StudyModel("resnet18", "paper", "ResNet-18, as in the paper"),
-    "repaired": StudyModel(
-        "cnn", "linear", "CNN, repaired", {"l2_normalise": False, "clamp": False, "dropout": 0.0}
+    "fc": StudyModel("fc", "fully connected, as in the paper", {"style": "paper"}),
+    "cnn": StudyModel("cnn", "CNN, as in the paper", {"style": "paper"}),
+    "resnet18": StudyModel("resnet18", "ResNet-18, as in the paper", {"style": "paper"}),
+    "repaired": StudyModel("cnn", "CNN, repaired", _FREE),
+    "repaired_resnet18": StudyModel("resnet18", "ResNet-18, repaired", _FREE),
+    "bragg": StudyModel("bragg", "Bragg curves, 13 biases", {}, {}, "all", False),
+    "bragg_one": StudyModel("bragg", "Bragg curves, one bias", {}, {}, "zero", False),
+    "bragg_process": StudyModel(
+        "bragg_process", "Gaussian process", {}, {"normalisation": "pixel"}, "all", False
     ),
+    "bragg_tokens": StudyModel("bragg_tokens", "stars as tokens", {}, _LONG, "all", False),
+    "bragg_biases": StudyModel("bragg_biases", "attention over biases", {}, _LONG, "all", False),
 }
-"""The paper's three networks on its own pictures, and its CNN without the habits that lose information."""
+"""The paper's three networks on its own pictures, the same repaired, and models of Bragg amplitudes."""
+
+ABLATION: dict[str, StudyModel] = {
+    "cnn": replace(STUDY_MODELS["cnn"], title="as in the paper"),
+    "+renderer": StudyModel("cnn", "linear pictures"),
+    "+clamp": StudyModel("cnn", "no cut-off at zero", {"clamp": False}),
+    "+unit": StudyModel("cnn", "no unit length", {"clamp": False, "l2_normalise": False}),
+    "+dropout": StudyModel("cnn", "no dropout", _FREE),
+    "+pixel": StudyModel("cnn", "normalised pixel by pixel", _FREE, {"normalisation": "pixel"}),
+}
+"""From the paper's CNN to the repaired one, each with the changes of those before it and one more."""
 
 
 @dataclass(frozen=True)
 class StudySettings:
-    """What decides a network of the study besides its name.
+    """What decides a model of the study besides its name.
 
     Attributes
     ----------
@@ -79,15 +113,15 @@ class StudySettings:
     patience : int
         Epochs without a smaller validation error before training stops; epochs here are short.
     seed : int
-        Seed of the starting weights, the shuffling and, for protocol "images", the split.
-    protocol : {"paper", "images"}
-        Hold out all U that are not integers, or single pictures at random (`random_image_split`).
+        Seed of the starting weights, the shuffling and the split.
+    protocol : {"paper", "continuous", "images"}
+        As in `parts`.
     leave_out : tuple of float
         Integer U in eV that stop the training early; only for protocol "paper". Two of them, on either side
         of the middle: one alone is also met by a network that answers with a constant.
     bias_low, bias_high : float
-        Use the biases between these, in eV. U is one thing and the bias another that changes the pictures: a
-        narrow window, as of one measurement, leaves the network less to tell apart.
+        Pictures at the biases between these, in eV. U is one thing and the bias another that changes the
+        pictures: a narrow window, as of one measurement, leaves the network less to tell apart.
     """
 
     image_size: int = 64
@@ -95,14 +129,14 @@ class StudySettings:
     batch_size: int = 8
     patience: int = 20
     seed: int = 0
-    protocol: Literal["paper", "images"] = "paper"
+    protocol: Literal["paper", "continuous", "images"] = "paper"
     leave_out: tuple[float, ...] = (1.0, 4.0)
     bias_low: float = 0.0
     bias_high: float = 0.02
 
     def __post_init__(self) -> None:
-        if self.protocol not in ("paper", "images"):
-            raise ValueError(f"protocol is {self.protocol!r}, but must be 'paper' or 'images'")
+        if self.protocol not in PROTOCOLS:
+            raise ValueError(f"protocol is {self.protocol!r}, but must be {', '.join(map(repr, PROTOCOLS))}")
 
     @property
     def training(self) -> TrainingConfig:
@@ -111,17 +145,53 @@ class StudySettings:
             epochs=self.epochs, batch_size=self.batch_size, patience=self.patience, seed=self.seed
         )
 
-    def split(self, U: ArrayLike) -> Split:
-        """Training, validation and test masks (n,) over pictures of these U (n,) in eV."""
-        if self.protocol == "images":
-            return random_image_split(U, self.seed, IMAGE_FRACTIONS)
-        return paper_protocol(U, leave_out=self.leave_out)
+    def split(self, U: ArrayLike) -> Parts:
+        """Training, validation, calibration and test masks (n,) over samples of these U (n,) in eV."""
+        return parts(U, self.protocol, self.seed, self.leave_out)
 
 
 def _study_model(name: str) -> StudyModel:
-    if name not in STUDY_MODELS:
-        raise ValueError(f"the study has no network {name!r}; its networks are {', '.join(STUDY_MODELS)}")
-    return STUDY_MODELS[name]
+    known = STUDY_MODELS | ABLATION
+    if name not in known:
+        raise ValueError(f"the study has no model {name!r}; its models are {', '.join(known)}")
+    return known[name]
+
+
+def _biases(ds: xr.Dataset, model: StudyModel, settings: StudySettings) -> tuple[float, ...]:
+    available = ds["bias"].values
+    if model.bias == "all":
+        return tuple(available.tolist())
+    if model.bias == "zero":
+        return (float(available[np.abs(available).argmin()]),)
+    inside = (available >= settings.bias_low - _SAME_BIAS) & (available <= settings.bias_high + _SAME_BIAS)
+    if not inside.any():
+        raise ValueError(
+            f"no bias of the dataset lies between {settings.bias_low:g} and {settings.bias_high:g} eV; "
+            f"it holds {', '.join(f'{value:g}' for value in available)} eV"
+        )
+    return tuple(available[inside].tolist())
+
+
+def study_network(ds: xr.Dataset, name: str, settings: StudySettings | None = None) -> Model:
+    """The model `name` of the study before it has learned anything, for samples of a dataset.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown or no bias of the dataset lies in the settings' window.
+    """
+    settings, model = settings or StudySettings(), _study_model(name)
+    options = {**model.options, "bias": _biases(ds, model, settings)}
+    if model.bias == "window":
+        options["image_size"] = settings.image_size
+    else:
+        options |= {"i": int(ds.attrs["i"]), "spacing": float(ds.attrs["spacing"])}
+    return build_model(model.network, seed=settings.seed, **options)
+
+
+def study_samples(ds: xr.Dataset, name: str, settings: StudySettings | None = None) -> Samples:
+    """The samples of a dataset as the study's model `name` sees them; ValueError as `study_network`."""
+    return study_network(ds, name, settings).config.samples(ds)
 
 
 def study_images(ds: xr.Dataset, name: str, settings: StudySettings | None = None) -> ImageSet:
@@ -140,24 +210,16 @@ def study_images(ds: xr.Dataset, name: str, settings: StudySettings | None = Non
     ValueError
         If the name is unknown, no bias lies in the window, or as `image_set` does.
     """
-    settings = settings or StudySettings()
-    available = ds["bias"].values
-    inside = (available >= settings.bias_low - _SAME_BIAS) & (available <= settings.bias_high + _SAME_BIAS)
-    if not inside.any():
-        raise ValueError(
-            f"no bias of the dataset lies between {settings.bias_low:g} and {settings.bias_high:g} eV; "
-            f"it holds {', '.join(f'{value:g}' for value in available)} eV"
-        )
-    biases = available[inside].tolist()
-    return image_set(ds, biases, size=settings.image_size, style=_study_model(name).style)
+    settings, model = settings or StudySettings(), _study_model(name)
+    return image_set(ds, list(_biases(ds, model, settings)), size=settings.image_size, style=model.style)
 
 
 def study_checkpoint(
     ds: xr.Dataset, name: str, settings: StudySettings | None, folder: str | os.PathLike[str]
 ) -> Path:
-    """Where the network `name` trained on `ds` with `settings` is kept; different runs never share a file."""
+    """Where the model `name` fitted on `ds` with `settings` is kept; different runs never share a file."""
     model = _study_model(name)
-    described = (model.network, model.style, sorted(model.options.items()), settings or StudySettings())
+    described = (asdict(model), settings or StudySettings())
     text = np.frombuffer(f"{described}{stm_core.__version__}".encode(), np.uint8)
     digest = fingerprint(text, *(ds[key].values for key in _ON_WHICH_IT_DEPENDS))
     return Path(folder) / f"{name}-{digest[:16]}.pt"
@@ -168,24 +230,23 @@ def trained_regressor(
     name: str,
     settings: StudySettings | None = None,
     checkpoints: str | os.PathLike[str] | None = None,
-    images: ImageSet | None = None,
+    samples: Samples | None = None,
     device: str = "cpu",
     progress: bool = True,
 ) -> FitResult:
-    """A network of the study: read from its checkpoint where it is finished there, else trained.
+    """A model of the study: read from its checkpoint where it is finished there, else fitted.
 
     Parameters
     ----------
     ds : xarray.Dataset
         The whole dataset, as `load_dataset` returns it.
     name : str
-        One of `STUDY_MODELS`.
+        One of `STUDY_MODELS` or `ABLATION`.
     settings : StudySettings, optional
     checkpoints : path-like, optional
         Folder of the checkpoints; without it nothing is read or kept.
-    images : ImageSet, optional
-        What `study_images` gives for the whole dataset, or for its integer U, if it is at hand; otherwise
-        rendered if needed.
+    samples : Samples, optional
+        What `study_samples` gives for the whole dataset, if it is at hand; otherwise made if needed.
     device : str
         Torch device to train on.
     progress : bool
@@ -198,35 +259,42 @@ def trained_regressor(
     Raises
     ------
     ValueError
-        If the name is unknown, or as `study_images`, `StudySettings.split` and `fit` do.
+        If the name is unknown, or as `study_network`, `StudySettings.split` and `fit` do.
     """
-    settings = settings or StudySettings()
-    model = _study_model(name)
+    settings, model = settings or StudySettings(), _study_model(name)
     path = None if checkpoints is None else study_checkpoint(ds, name, settings, checkpoints)
     if path is not None and path.exists():
         content = read_checkpoint(path)
         if content["finished"]:
             logger.info("%s is read from %s", name, path)
             return FitResult(unpack(content).to(device), content["history"], content["best_epoch"], path)
-    train, validation = _pictures(ds, name, settings, images)
-    return fit(
-        build_model(model.network, image_size=settings.image_size, seed=settings.seed, **model.options),
-        train.images,
-        train.U,
-        (validation.images, validation.U),
-        settings.training,
-        path,
-        device=device,
-        progress=progress,
-    )
+    network = study_network(ds, name, settings)
+    if samples is None:
+        # No test sample is needed to fit, so none is made.
+        unneeded = settings.split(ds["U"].values).test & (settings.protocol != "images")
+        needed = np.flatnonzero(~unneeded)
+        samples = network.config.samples(ds.isel(sample=needed))
+        samples = replace(samples, sample=needed[samples.sample])
+    what = _labelled(ds, samples, model, settings)
+    return fit(network, **what, checkpoint=path, device=device, progress=progress)
 
 
-def _pictures(
-    ds: xr.Dataset, name: str, settings: StudySettings, images: ImageSet | None
-) -> tuple[ImageSet, ImageSet]:
-    if images is None:
-        # No protocol trains on other samples than these, so the others need not be rendered.
-        integer = np.flatnonzero(paper_protocol(ds["U"].values).train)
-        images = study_images(ds.isel(sample=integer), name, settings)
-    split = settings.split(images.U)
-    return images.subset(split.train), images.subset(split.validation)
+def study_parts(ds: xr.Dataset, samples: Samples, settings: StudySettings) -> Parts:
+    """Masks over samples of a dataset, which may lack some of it; all pictures of a sample share theirs."""
+    if settings.protocol == "images":
+        return settings.split(samples.U)
+    return settings.split(ds["U"].values).of(samples.sample)
+
+
+def _labelled(ds: xr.Dataset, samples: Samples, model: StudyModel, settings: StudySettings) -> dict[str, Any]:
+    split = study_parts(ds, samples, settings)
+    train = samples.subset(split.train if model.stops else split.train | split.validation)
+    validation, apart = samples.subset(split.validation), samples.subset(split.calibration)
+    return {
+        "inputs": train.inputs,
+        "U": train.U,
+        "branch": train.branch,
+        "validation": (validation.inputs, validation.U) if model.stops else None,
+        "calibration": (apart.inputs, apart.U) if len(apart) else None,
+        "config": replace(settings.training, **model.training),
+    }

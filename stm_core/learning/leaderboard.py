@@ -1,0 +1,190 @@
+"""Every model on every protocol: fit, measure, and keep what came out in the file of results."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterable
+from dataclasses import replace
+from time import perf_counter
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import psutil
+import xarray as xr
+from tqdm.auto import tqdm
+
+from stm_core.learning.baselines import BASELINES
+from stm_core.learning.checkpoints import fingerprint
+from stm_core.learning.evaluation import predict
+from stm_core.learning.inputs import Samples
+from stm_core.learning.parts import Parts
+from stm_core.learning.results import SHIPPED_RESULTS, add_result, figures, read_results
+from stm_core.learning.study_models import (
+    ABLATION,
+    STUDY_MODELS,
+    StudySettings,
+    study_parts,
+    study_samples,
+    trained_regressor,
+)
+from stm_core.learning.uncertainty import Prediction, novelty_auroc
+
+logger = logging.getLogger(__name__)
+
+_SAMPLING = 0.02  # s between two looks at the memory
+_BASELINE_INPUT = "repaired"  # baselines see its pictures
+
+
+class Cost:
+    """Seconds, and the most memory that the process took beyond its first, within a ``with`` block."""
+
+    def __enter__(self) -> Cost:
+        self._process, self._done = psutil.Process(), threading.Event()
+        self._first = self._most = self._process.memory_info().rss
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
+        self._started = perf_counter()
+        return self
+
+    def _watch(self) -> None:
+        while not self._done.wait(_SAMPLING):
+            self._most = max(self._most, self._process.memory_info().rss)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.seconds = perf_counter() - self._started
+        self._done.set()
+        self._watcher.join()
+        self.megabytes = (max(self._most, self._process.memory_info().rss) - self._first) / 2**20
+
+
+def dataset_fingerprint(ds: xr.Dataset) -> str:
+    """What tells one dataset from another, as hexadecimal text."""
+    return fingerprint(*(ds[name].values for name in ("ldos", "U", "filling", "seed", "bias")))[:16]
+
+
+def parts_of_test(U: np.ndarray, split: Parts) -> dict[str, np.ndarray]:
+    """The parts of a test that are reported apart: U within the trained range, beyond it, and all."""
+    highest = U[split.train | split.validation].max()
+    masks = {"inside": split.test & (U <= highest), "beyond": split.test & (U > highest), "all": split.test}
+    return {name: mask for name, mask in masks.items() if mask.any()}
+
+
+def measure(
+    ds: xr.Dataset,
+    name: str,
+    settings: StudySettings | None = None,
+    checkpoints: str | os.PathLike[str] | None = None,
+    samples: Samples | None = None,
+    device: str = "cpu",
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Fit one model of the study, or a baseline, and measure it on its protocol's test.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        As `load_dataset` returns.
+    name : str
+        One of `STUDY_MODELS`, `ABLATION` or `BASELINES`.
+    settings, checkpoints, samples, device, progress
+        As in `trained_regressor`.
+
+    Returns
+    -------
+    dict
+        A record for `add_result`: ``parts`` by `parts_of_test`; ``auroc_beyond``, how well the novelty tells
+        the U beyond the training from those within (None without calibration).
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or as `trained_regressor`.
+    """
+    settings = settings or StudySettings()
+    known = BASELINES.get(name)
+    if samples is None:
+        samples = study_samples(ds, _BASELINE_INPUT if known else name, settings)
+    split = study_parts(ds, samples, settings)
+    with Cost() as fitting:
+        if known:
+            train = split.train | split.validation
+            U = known.read(samples.inputs[train], samples.U[train], samples.inputs, samples.U)
+            nothing = np.full(len(U), np.nan)
+            found = Prediction(U, nothing - np.inf, nothing + np.inf, nothing)
+        else:
+            result = trained_regressor(ds, name, settings, checkpoints, samples, device, progress)
+    with Cost() as reading:
+        if not known:
+            found = predict(result, samples.inputs)
+    masks = parts_of_test(samples.U, split)
+    tellable = "beyond" in masks and "inside" in masks and np.isfinite(found.novelty).all()
+    return {
+        "model": name,
+        "title": known.title if known else (STUDY_MODELS | ABLATION)[name].title,
+        "protocol": settings.protocol,
+        "seed": settings.seed,
+        "data": dataset_fingerprint(ds),
+        "n_train": int((split.train | split.validation).sum()),
+        "n_calibration": int(split.calibration.sum()),
+        "parts": {key: figures(samples.U[m], found.subset(m), settings.seed) for key, m in masks.items()},
+        "auroc_beyond": novelty_auroc(found.subset(masks["inside"]), found.subset(masks["beyond"]))
+        if tellable
+        else None,
+        "seconds_fit": fitting.seconds,
+        "seconds_predict": reading.seconds / len(samples),
+        "peak_megabytes": max(fitting.megabytes, reading.megabytes),
+    }
+
+
+def run_leaderboard(
+    ds: xr.Dataset,
+    names: Iterable[str] = (*BASELINES, *STUDY_MODELS),
+    protocols: Iterable[str] = ("paper", "continuous"),
+    seeds: Iterable[int] = range(5),
+    settings: StudySettings | None = None,
+    results: str | os.PathLike[str] = SHIPPED_RESULTS,
+    checkpoints: str | os.PathLike[str] | None = None,
+    device: str = "cpu",
+    progress: bool = True,
+) -> dict[str, dict[str, Any]]:
+    """Measure every model on every protocol with every seed, going on where an earlier call stopped.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        As `load_dataset` returns.
+    names, protocols, seeds
+        What to measure; all their combinations.
+    settings : StudySettings, optional
+        What else decides a model; its protocol and seed are replaced.
+    results : path-like
+        File of results. Records of the same dataset are kept and not measured again.
+    checkpoints, device, progress
+        As in `trained_regressor`.
+
+    Returns
+    -------
+    dict
+        The records of the file, as `read_results` gives them.
+    """
+    settings = settings or StudySettings()
+    data, at_hand = dataset_fingerprint(ds), {}
+    runs = [(n, p, s) for p in protocols for n in names for s in seeds]
+    for name, protocol, seed in tqdm(runs, desc="leaderboard", unit="run", disable=not progress):
+        known = read_results(results).get(f"{name}|{protocol}|{seed}")
+        if known is not None and known["data"] == data:
+            continue
+        chosen = replace(settings, protocol=protocol, seed=seed)
+        seen = _BASELINE_INPUT if name in BASELINES else name
+        if seen not in at_hand:
+            # What a model sees depends on neither protocol nor seed.
+            at_hand[seen] = study_samples(ds, seen, chosen)
+        record = measure(ds, name, chosen, checkpoints, at_hand[seen], device, progress)
+        add_result(record, results)
+        logger.info("%s, %s, seed %d: MAE %.4f eV", name, protocol, seed, record["parts"]["all"]["mae"])
+    return read_results(results)
