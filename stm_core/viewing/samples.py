@@ -134,7 +134,7 @@ def _branch(
     """The samples of one filling and start, still without a quantity."""
     text = {} if notes is None else {"text": np.asarray(notes).astype(str)[chosen].tolist()}
     # Later starts are drawn smaller, so that equal states show as rings.
-    size = max(11 - 2 * number, 4)
+    size = max(9 - number, 4)
     marker = {"color": COLOURS[number % len(COLOURS)], "symbol": _SYMBOLS[number % 8], "size": size}
     return go.Scatter(
         x=compact(ds["U"].values[chosen]),
