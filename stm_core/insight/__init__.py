@@ -13,16 +13,20 @@ from stm_core.insight.similarity import (
     cosine_similarity,
     principal_components,
 )
-from stm_core.insight.states import double_occupancy, state_quantities
+from stm_core.insight.states import CONTROL, double_occupancy, state_quantities
 from stm_core.insight.symmetry import broken_share, symmetry_channels
+from stm_core.insight.tables import bend_table, component_table, varies
 
 __all__ = [
+    "CONTROL",
     "ComponentBands",
     "Crossover",
     "Faithfulness",
     "PCAResult",
+    "bend_table",
     "broken_share",
     "component_bands",
+    "component_table",
     "cosine_similarity",
     "crossover",
     "deletion_insertion",
@@ -47,4 +51,5 @@ __all__ = [
     "symmetry_channels",
     "untrained",
     "variance_share",
+    "varies",
 ]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike
+
+CONTROL = Path(__file__).parents[2] / "notebooks" / "data" / "control.nc"
+"""A sweep without the long-range interaction, nk = 2, whose moment sets in at a known U."""
 
 
 def double_occupancy(charge: ArrayLike, magnetisation: ArrayLike) -> np.ndarray:

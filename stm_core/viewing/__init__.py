@@ -1,5 +1,6 @@
 """Figures of the study, static and interactive, and the explorer."""
 
+from stm_core.viewing.certainty import eigen_images, interval_chart, score_bands
 from stm_core.viewing.curves import (
     band_figure,
     curve_figure,
@@ -35,6 +36,7 @@ __all__ = [
     "branch_figure",
     "cover_figure",
     "curve_figure",
+    "eigen_images",
     "explorer",
     "explorer_figure",
     "export_for_page",
@@ -43,6 +45,7 @@ __all__ = [
     "ft_ldos_map",
     "imperfection_gallery",
     "in_page",
+    "interval_chart",
     "ldos_map",
     "level_figure",
     "markdown_table",
@@ -52,6 +55,7 @@ __all__ = [
     "road_figure",
     "sample_map",
     "scf_convergence",
+    "score_bands",
     "show",
     "similarity_matrix",
     "spectrum_map",

@@ -1,7 +1,6 @@
-"""What the explorer shows at one U and bias: the LDOS, its picture, the network's reading and its reason."""
+"""A path of ground states in U: the LDOS at any U and bias, and its picture."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -9,16 +8,15 @@ from numpy.typing import NDArray
 
 from stm_core.data import ldos_image
 from stm_core.imaging import FourierGrid, layer_mask
-from stm_core.insight import grad_cam
-from stm_core.learning import as_regressor, predict
 from stm_core.simulation import GRAPHENE_LATTICE
 
 FLOOR = 1e-4  # of |F(0)|: the dimmest level drawn of a linear picture
+_SAME = 1e-9  # eV, or electrons per cell
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """One setting of the sliders.
+    """One place on the path.
 
     Attributes
     ----------
@@ -29,11 +27,7 @@ class View:
     ldos : numpy float array, shape (N,)
         In 1/eV per atom.
     image : numpy float32 array, shape (size, size)
-        The picture given to the network.
-    prediction : float or None
-        Predicted U in eV; None without a network.
-    saliency : numpy float array, shape (size, size), or None
-        Grad-CAM map in [0, 1].
+        Its picture, as `ldos_image` makes it.
     """
 
     U: float
@@ -41,14 +35,12 @@ class View:
     between: tuple[float, float] | None
     ldos: NDArray[np.float64]
     image: NDArray[np.float32]
-    prediction: float | None
-    saliency: NDArray[np.float64] | None
 
 
 def _ground_states(dataset: xr.Dataset, filling: float) -> NDArray[np.int64]:
     """Sample of lowest energy for each U at this filling, in the order of U."""
     values = dataset["filling"].values
-    at_filling = np.flatnonzero(np.abs(values - filling) < 1e-9)
+    at_filling = np.flatnonzero(np.abs(values - filling) < _SAME)
     if at_filling.size == 0:
         listed = ", ".join(f"{value:g}" for value in np.unique(values))
         raise ValueError(f"filling {filling:g} is not in the dataset; it holds {listed}.")
@@ -75,9 +67,9 @@ class Scene:
     grid : FourierGrid
         The transform, prepared.
     size, style : int, str
-        Of the pictures the network was trained on.
-    regressor : Regressor or None
-        The trained network.
+        Of the pictures.
+    levels : numpy float array, shape (n_U, 2, n_levels)
+        Of both spins, at all k-points, in eV from the chemical potential.
     """
 
     U: NDArray[np.float64]
@@ -87,13 +79,12 @@ class Scene:
     grid: FourierGrid
     size: int
     style: str
-    regressor: Any
+    levels: NDArray[np.float64]
 
     @classmethod
     def build(
         cls,
         dataset: xr.Dataset,
-        regressor: Any = None,
         filling: float = 0.0,
         size: int = 64,
         style: str = "linear",
@@ -112,34 +103,34 @@ class Scene:
             grid=FourierGrid.build(positions / GRAPHENE_LATTICE, n_k=n_k, dtype=np.float32),
             size=size,
             style=style,
-            regressor=None if regressor is None else as_regressor(regressor),
+            levels=_levels(dataset, chosen),
         )
 
     def nearest_bias(self, bias: float) -> int:
         """Position of the bias closest to `bias`, in eV."""
         return int(np.argmin(np.abs(self.bias - bias)))
 
-    def _ldos_at(self, U: float, bias: int) -> tuple[NDArray[np.float64], tuple[float, float] | None]:
+    def place(self, U: float) -> tuple[int, int, float]:
+        """Rows below and above `U` in eV, and the share of the upper one: 0 where the state is computed."""
         U = float(np.clip(U, self.U[0], self.U[-1]))
-        upper = int(np.searchsorted(self.U, U))
-        if np.isclose(self.U[upper], U, atol=1e-9):
-            return self.ldos[upper, bias], None
+        upper = int(np.searchsorted(self.U, U - _SAME))
+        if abs(self.U[upper] - U) <= _SAME:
+            return upper, upper, 0.0
         low, high = self.U[upper - 1], self.U[upper]
-        if np.isclose(low, U, atol=1e-9):
-            return self.ldos[upper - 1, bias], None
-        share = (U - low) / (high - low)
-        mixed = (1 - share) * self.ldos[upper - 1, bias] + share * self.ldos[upper, bias]
-        return mixed, (float(low), float(high))
+        return upper - 1, upper, float((U - low) / (high - low))
 
     def view(self, U: float, bias: int) -> View:
-        """Compute one setting: `U` in eV, within the range of the dataset, and the position of a bias.
+        """Compute one place: `U` in eV, within the range of the dataset, and the position of a bias.
 
         Between two U of the dataset the LDOS is interpolated linearly and `View.between` says so.
         """
-        ldos, between = self._ldos_at(U, bias)
+        low, high, share = self.place(U)
+        ldos = (1 - share) * self.ldos[low, bias] + share * self.ldos[high, bias]
+        between = None if share == 0 else (float(self.U[low]), float(self.U[high]))
         image = ldos_image(self.grid, ldos, size=self.size, style=self.style)
-        prediction, saliency = None, None
-        if self.regressor is not None:
-            prediction = float(predict(self.regressor, image[None])[0])
-            saliency = np.asarray(grad_cam(self.regressor, image), dtype=float)
-        return View(float(U), float(self.bias[bias]), between, ldos, image, prediction, saliency)
+        return View(float(U), float(self.bias[bias]), between, ldos, image)
+
+
+def _levels(dataset: xr.Dataset, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+    levels = dataset["levels"].values[chosen].astype(float)
+    return levels.reshape(*levels.shape[:2], -1)

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from stm_core.viewing.display import COLOURS, MAP, compact, interactive_layout
-from stm_core.viewing.page import frame_slider, picture_values, pixel_axes
+from stm_core.viewing.page import frame_slider
 from stm_core.viewing.panorama import relative
-from stm_core.viewing.scene import FLOOR, Scene, View
+from stm_core.viewing.scene import Scene, View
+from stm_core.viewing.stage import STEPS, grey_steps, picture_bar, pixel_axes
 
 _HEIGHT = 760  # pixels
 _NEIGHBOURS = 6  # atoms averaged over: one hexagon of the layer
@@ -45,7 +46,7 @@ def _changes(view: View, level: float) -> list[Any]:
     """What changes with the bias: the colours of the atoms, the heat map and the marked place."""
     return [
         go.Scatter(marker={"color": compact(relative(view.ldos))}),
-        go.Heatmap(z=picture_values(view.image)),
+        go.Heatmap(z=grey_steps(view.image, "linear")),
         go.Scatter(x=[1000 * view.bias], y=[level]),
     ]
 
@@ -56,7 +57,7 @@ def _panels(scene: Scene, view: View, level: float, limits: tuple[float, float])
     x, y = compact(scene.positions).T
     marker = {"colorscale": MAP, "cmin": limits[0], "cmax": limits[1], "size": 5}
     atoms.update(x=x, y=y, mode="markers", marker={**marker, "colorbar": {**_BAR, "x": 0.385}})
-    picture.update(colorscale=MAP, zmin=np.log10(FLOOR), zmax=0.0, colorbar={**_BAR, "x": 1.0})
+    picture.update(colorscale=MAP, zmin=0, zmax=STEPS, colorbar={**picture_bar("linear"), **_BAR, "x": 1.0})
     picture.update(**pixel_axes(scene.size))
     point.update(mode="markers", marker={"size": 13, "color": COLOURS[-1]}, showlegend=False)
     atoms.update(showlegend=False)
@@ -120,7 +121,7 @@ def bias_figure(
 
 def _frame_of_panels() -> go.Figure:
     """Three empty panels with the names and units of their axes."""
-    titles = ["LDOS / mean", "log<sub>10</sub> |F(k)|/|F(0)|", "spectrum"]
+    titles = ["LDOS / mean", "|F(k)|/|F(0)|", "spectrum"]
     specs: list[list[Any]] = [[{}, {}], [{"colspan": 2}, None]]
     figure = make_subplots(
         2, 2, subplot_titles=titles, specs=specs, row_heights=[0.64, 0.36], horizontal_spacing=0.26

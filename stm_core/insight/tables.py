@@ -1,0 +1,97 @@
+"""Tables of this room: many quantities put to the same question at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from stm_core.insight.bends import Crossover, Method, crossover
+from stm_core.insight.channels import variance_share
+
+_STILL = 1e-6  # of its largest magnitude: a quantity that varies less does not vary
+
+
+def varies(values: ArrayLike) -> bool:
+    """Whether values (n,) are finite and change by more than rounding."""
+    array = np.asarray(values, dtype=float)
+    return bool(np.isfinite(array).all() and np.ptp(array) > _STILL * np.abs(array).max())
+
+
+def bend_table(
+    U: ArrayLike,
+    quantities: Mapping[str, ArrayLike],
+    *,
+    method: Method = "segments",
+    confidence: float = 0.9,
+    n_bootstrap: int = 200,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Where each quantity bends.
+
+    Parameters
+    ----------
+    U : array_like, shape (n,)
+        In eV.
+    quantities : mapping of str to array_like, shape (n,)
+        Those that do not vary have no bend and are left out.
+    method, confidence, n_bootstrap, seed
+        As in `crossover`.
+
+    Returns
+    -------
+    pandas DataFrame
+        One row per quantity: ``U_c``, ``low`` and ``high`` in eV, ``gain``, ``smooth gain``, and ``bends``:
+        whether a bend explains it better than a cubic.
+
+    Raises
+    ------
+    ValueError
+        As `crossover`.
+    """
+    rows: dict[str, Crossover] = {
+        name: crossover(U, values, method=method, confidence=confidence, n_bootstrap=n_bootstrap, seed=seed)
+        for name, values in quantities.items()
+        if varies(values)
+    }
+    columns = ["U_c", "low", "high", "gain", "smooth gain", "bends"]
+    table = [[b.U, b.low, b.high, b.gain, b.smooth_gain, b.bends] for b in rows.values()]
+    return pd.DataFrame(table, index=pd.Index(rows, name="quantity"), columns=columns)
+
+
+def component_table(
+    scores: ArrayLike, shares: ArrayLike, U: ArrayLike, branch: ArrayLike, broken: ArrayLike
+) -> pd.DataFrame:
+    """What principal components follow, and what they break.
+
+    Parameters
+    ----------
+    scores : array_like, shape (n, n_components)
+    shares : array_like, shape (n_components,)
+        Of the variance.
+    U, branch : array_like, shape (n,)
+        Labels of the rows.
+    broken : array_like, shape (n_components,)
+        Share of each component in channels that break the threefold axis.
+
+    Returns
+    -------
+    pandas DataFrame
+        One row per component: ``share``, ``between U`` and ``between branches`` (`variance_share`; with one
+        branch, 0), ``breaks C3`` (as given), ``flips`` (whether the mean score changes sign from branch to
+        branch), and ``nuisance``: whether it follows the branch more than U, breaks the axis by more than
+        half and flips.
+    """
+    columns, labels = np.asarray(scores, dtype=float), np.asarray(branch)
+    kinds = np.unique(labels)
+    rows = []
+    for score, share, part in zip(columns.T, np.asarray(shares), np.asarray(broken), strict=True):
+        means = np.array([score[labels == kind].mean() for kind in kinds])
+        by_U = variance_share(score, U)
+        by_branch = variance_share(score, labels) if len(kinds) > 1 else 0.0
+        flips = bool(means.min() < 0 < means.max()) and len(kinds) > 1
+        rows.append([share, by_U, by_branch, part, flips, bool(by_branch > by_U and part > 0.5 and flips)])
+    names = ["share", "between U", "between branches", "breaks C3", "flips", "nuisance"]
+    return pd.DataFrame(rows, index=[f"PC {n + 1}" for n in range(columns.shape[1])], columns=names)
