@@ -19,6 +19,7 @@ from stm_core.learning.parts import PAPER_U, Parts, parts
 from stm_core.learning.process import BraggProcess
 from stm_core.learning.registry import ImageNetwork, Model, build_model
 from stm_core.learning.results import SHIPPED_RESULTS, add_result, figures, read_results, result_table
+from stm_core.learning.shipping import export_onnx, read_card, ship_model
 from stm_core.learning.study_models import (
     ABLATION,
     SHIPPED_MODELS,
@@ -75,6 +76,7 @@ __all__ = [
     "coverage",
     "dataset_fingerprint",
     "evaluate",
+    "export_onnx",
     "figures",
     "fit",
     "load_checkpoint",
@@ -83,9 +85,11 @@ __all__ = [
     "novelty_auroc",
     "parts",
     "predict",
+    "read_card",
     "read_results",
     "result_table",
     "run_leaderboard",
+    "ship_model",
     "snapping",
     "star_vectors",
     "study_checkpoint",

@@ -18,12 +18,12 @@ from scipy.interpolate import make_interp_spline
 from stm_core.learning.inputs import BraggConfig
 from stm_core.learning.registry import Reading, Solved, register
 
-LENGTHS = (2.0, 3.0, 4.0, 6.0, 8.0)  # eV, over which an amplitude changes
+LENGTHS = (0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)  # eV, over which an amplitude changes
 NUGGETS = (1e-9, 1e-6, 1e-3, 1e-1, 1.0)  # variance of the noise over that of the curve
 _LEAST_KNOWN = 3  # values of U that make a curve
 _FLOOR = 1e-2  # of the root mean square error: no amplitude is trusted further
-_STEP = 0.05  # eV between the points of a curve that is kept
-_FINER = 5  # times as many are compared
+_STEP = 0.1  # eV between the points of a curve that is kept
+_FINER = 10  # times as many are compared
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ class BraggCurves(Solved):
 
     def solve(self, inputs: torch.Tensor, U: np.ndarray, branch: np.ndarray) -> None:
         values = inputs.reshape(len(inputs), -1).double().numpy()
-        n = int(np.ceil((self.config.high - self.config.low) / _STEP)) + 1
-        grid = np.linspace(self.config.low, self.config.high, n)
+        n = round((self.config.high - self.config.low) / _STEP)
+        grid = self.config.low + _STEP * np.arange(n + 1)
         fits = [
             _Branch.of(U[mine], values[mine], grid)
             for label in np.unique(branch)
@@ -107,7 +107,7 @@ class BraggCurves(Solved):
     def read(self, inputs: torch.Tensor) -> Reading:
         flat = inputs.flatten(1).double()
         known = (~flat.isnan()).double()
-        values, number = flat.nan_to_num(), known.sum(dim=1)
+        values, number = torch.where(flat.isnan(), 0.0, flat), known.sum(dim=1)
         precision = 1 / self.variance
         # Expanded, so that no array has samples, templates and amplitudes together.
         cost = known @ (self.templates**2 * precision + self.variance.log()).T
@@ -126,7 +126,7 @@ class BraggCurves(Solved):
         middle = point.clamp(1, len(self.fine) - 2)
         left, centre, right = (cost.gather(1, (best + middle - point + k)[:, None])[:, 0] for k in (-1, 0, 1))
         bend = (left - 2 * centre + right).clamp(min=1e-12)
-        step = float(self.fine[1] - self.fine[0])
+        step = _STEP / _FINER
         shift = torch.where(middle == point, (left - right) / (2 * bend), 0.0).clamp(-1, 1)
         return self.fine[point] + step * shift, step * (2 / bend).sqrt().clamp(max=100)
 

@@ -83,8 +83,8 @@ class BraggProcess(Solved):
 
     def read(self, inputs: torch.Tensor) -> Reading:
         _, mean, deviation, amplitude, length, noise = self.scale.double()
-        distance = torch.cdist(self._scores(inputs).double(), self.known.double())
-        kernel = amplitude * torch.exp(-(distance**2) / (2 * length**2))
+        apart = self._scores(inputs).double()[:, None] - self.known.double()
+        kernel = amplitude * torch.exp(-(apart**2).sum(dim=2) / (2 * length**2))
         explained = ((kernel @ self.whiten.double().T) ** 2).sum(dim=1)
         spread = (amplitude + noise - explained).clamp(min=1e-8).sqrt()
         return Reading(mean + deviation * (kernel @ self.weights.double()), deviation * spread)
