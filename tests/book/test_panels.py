@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-READING = re.compile(r"U = (-?\d+\.\d\d) eV")
+READING = re.compile(r"U = (-?\d+\.\d+) eV")
 PATIENCE = 60_000  # milliseconds for the transform on a busy machine
 
 

@@ -8,7 +8,7 @@ globalThis.stm = globalThis.stm || {};
   // Row n of a packed table, as an array.
   stm.row = (table, n) => table.data.subarray(n * table.shape[1], (n + 1) * table.shape[1]);
 
-  const eV = (value) => `${value.toFixed(2)} eV`;
+  const eV = (value, digits = 2) => `${value.toFixed(digits)} eV`;
   stm.eV = eV;
 
   // The two canvases that show a state, and how to show another one on them.

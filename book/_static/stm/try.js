@@ -19,9 +19,9 @@ globalThis.stm = globalThis.stm || {};
     panel.append(
       names.states,
       names.zone,
-      stm.element("div", { class: "stm-figures stm-four" }, ...figures.map((figure) => figure.made)),
       names.byCurves,
       names.byNetwork,
+      stm.element("div", { class: "stm-figures stm-four" }, ...figures.map((figure) => figure.made)),
       names.save,
     );
     const vectors = curves.vectors.map(([x, y]) => [x / ANGSTROM, y / ANGSTROM]);
@@ -40,7 +40,7 @@ globalThis.stm = globalThis.stm || {};
       const read = stm.readStars(curves, table);
       stm.drawStars(stars.canvas, vectors, read.parts);
       const most = read.parts.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a));
-      stars.explain(`${STARS}; the strongest moves it by ${stm.eV(most)}`);
+      stars.explain(`${STARS}; the strongest moves it by ${stm.eV(most, 3)}`);
       say(names.byCurves, `${what}, by the curves`, read, "amplitudes", curves.coverage);
     };
 
@@ -145,8 +145,8 @@ globalThis.stm = globalThis.stm || {};
       ? `It knows ${kind} like these.`
       : `It has seen no ${kind} like these: do not believe the number.`;
     line.className = `stm-reading ${read.inRange ? "stm-known" : "stm-strange"}`;
-    const interval = `${Math.round(100 * coverage)} % interval ${read.low.toFixed(2)} to ${stm.eV(read.high)}`;
-    line.textContent = `${what}: U = ${stm.eV(read.U)}, ${interval}. ${verdict}`;
+    const interval = `${Math.round(100 * coverage)} % interval ${read.low.toFixed(3)} to ${stm.eV(read.high, 3)}`;
+    line.textContent = `${what}: U = ${stm.eV(read.U, 3)}, ${interval}. ${verdict}`;
   }
 
   // In words, how the map lies: its share in the inner quarter of the window.
