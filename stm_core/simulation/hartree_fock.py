@@ -115,10 +115,10 @@ class HartreeFock:
         callback: Callable[[Iteration], None] | None = None,
         progress: bool = True,
     ) -> HartreeFockState:
-        """Iterate to self-consistency with commutator DIIS.
+        """Iterate to self-consistency, downhill in the free energy first and by DIIS at the end.
 
-        Where that stalls, a level shift, damping and a ladder of smearings follow; the state's
-        ``route`` and the log name them.
+        Where that stalls, a ladder of smearings, damping and a level shift follow; the state's
+        ``route`` and the log name them. See ``mixing.FockMixer`` and ``routes.STAGES``.
 
         Parameters
         ----------

@@ -10,21 +10,31 @@ from .bloch import BlochMatrices, staircase
 Packed = list[torch.Tensor]
 
 _NOISE = 6e-7  # relative to the Fock matrix: what a single-precision eigensolver leaves in F[ρ]
+_ALIKE = 1e-4  # relative: past moves that differ by less do not span a direction of their own
+_FLAT = 0.1  # least curvature that a step downhill trusts
 
 
-class FockDIIS:
-    """Direct inversion in the iterative subspace on the change of the Fock matrix.
+class FockMixer:
+    """The next Fock matrix from the past ones: downhill far from self-consistency, DIIS near it.
 
-    The density matrix of F_m gives a new Fock matrix F[ρ(F_m)], and r_m = F[ρ(F_m)] - F_m vanishes at
-    self-consistency. The next one is Σ_m c_m F[ρ(F_m)] with Σ_m c_m = 1, the coefficients minimising
-    ‖Σ_m c_m r_m‖ (Pulay, Chem. Phys. Lett. 73, 393 (1980), eqs. 4-6). Between occupied and empty
-    states r is the commutator [F, ρ] of Pulay's later choice, without a matrix product.
+    The density matrix ρ_m of F_m gives a new Fock matrix F[ρ_m], and r_m = F[ρ_m] - F_m vanishes at
+    self-consistency. The next one is F[ρ_n] plus a combination of the past changes of F[ρ].
 
-    Iterations in single precision carry noise of a known size; Σ_m c_m² times its square joins the
-    norm, so that they still teach the response but no longer the last digits.
+    Near the solution this is Σ_m c_m F[ρ_m] with Σ_m c_m = 1, the coefficients minimising ‖Σ_m c_m r_m‖
+    (Pulay, Chem. Phys. Lett. 73, 393 (1980), eqs. 4-6). Between occupied and empty states r is the
+    commutator [F, ρ] of Pulay's later choice, without a matrix product. Iterations in single precision
+    carry noise of a known size; Σ_m c_m² times its square joins the norm, so that they still teach the
+    response but no longer the last digits.
 
-    Of each past iteration it keeps r and the last change of F[ρ], lower triangles in single
-    precision: both shrink with the residual, and so does their rounding.
+    The residual vanishes at saddle points as well, and a metal has many: a partly filled star of k-points
+    gains exchange by filling or by emptying. Far from the solution the combination is therefore a Newton
+    step on the free energy, whose gradient with respect to ρ_m is r_m, in the space of the past moves of
+    ρ. Curvatures λ are in units of those without interaction, for which F[ρ_n] is the right step; each
+    counts as |λ|, which leads away from saddle points (Dauphin et al., Advances in Neural Information
+    Processing Systems 27 (2014)). A mixed step that went uphill is taken back.
+
+    Of each past iteration it keeps r and the changes of ρ and F[ρ], lower triangles in single precision:
+    all shrink with the residual, and so does their rounding.
 
     Parameters
     ----------
@@ -32,74 +42,127 @@ class FockDIIS:
         Number of Fock matrices combined.
     """
 
-    def __init__(self, history: int = 10) -> None:
-        if history < 1:
-            raise ValueError(f"the history must hold at least one Fock matrix, not {history}")
+    def __init__(self, history: int = 8) -> None:
+        if history < 2:
+            raise ValueError(f"the history must hold at least two Fock matrices, not {history}")
         self.history = history
-        self._newest: BlochMatrices | None = None
-        self._changes: deque[list[Packed]] = deque(maxlen=max(history - 1, 1))
+        self._newest: tuple[BlochMatrices, BlochMatrices] | None = None
+        self._mixed = False
         self._errors: deque[list[Packed]] = deque(maxlen=history)
         self._noise: deque[float] = deque(maxlen=history)
-        self._overlap = np.zeros((0, 0))
+        self._changes: deque[list[Packed]] = deque(maxlen=history - 1)
+        self._moves: deque[list[Packed]] = deque(maxlen=history - 1)
+        self._overlap = np.zeros((0, 0))  # ⟨r_l, r_m⟩
+        self._slopes = np.zeros((0, 0))  # ⟨Δρ_l, r_m⟩
+        self._response = np.zeros((0, 0))  # ⟨Δρ_l, ΔF_m⟩
 
-    @property
-    def extrapolated(self) -> bool:
-        """Whether the last result mixed more than one Fock matrix."""
-        return len(self._errors) > 1
-
-    def __call__(self, fock: BlochMatrices, previous: BlochMatrices) -> BlochMatrices:
-        """Extrapolated Fock matrix.
+    def __call__(
+        self, fock: BlochMatrices, previous: BlochMatrices, density: BlochMatrices, far: bool
+    ) -> BlochMatrices:
+        """Mixed Fock matrix.
 
         Parameters
         ----------
         fock, previous : BlochMatrices
             Fock matrix built from the density matrix, and the one whose density matrix that was, in
             eV. Of the latter only the lower triangles are read.
+        density : BlochMatrices
+            That density matrix.
+        far : bool
+            Whether to go downhill instead of by DIIS.
 
         Returns
         -------
         BlochMatrices
             Fock matrix to diagonalise next; only its lower triangles are good.
         """
-        self._errors.append(_difference(fock, previous))
+        weights = fock.reduction.weights
+        error = _difference(fock, previous)
         if self._newest is not None:
-            self._changes.append(_difference(fock, self._newest))
-        self._newest = fock
+            before, density_before = self._newest
+            move = _difference(density, density_before)
+            rise = _dot(move, self._errors[-1], weights) + _dot(move, error, weights)
+            if far and self._mixed and rise > 0:
+                self._forget_all_but_newest()
+                return before
+            self._moves.append(move)
+            self._changes.append(_difference(fock, before))
+        self._errors.append(error)
         single = fock.precision == torch.float32
         self._noise.append(_NOISE**2 * fock.trace_product(fock) if single else 0.0)
-        self._extend_overlap(fock.reduction.weights)
-        # Σ_m c_m F_m = F_n - Σ_l (Σ_{m<l} c_m) (F_l - F_{l-1})
-        shares = np.cumsum(self._coefficients())[:-1].tolist()
-        changes = list(self._changes)[len(self._changes) - len(shares) :]
+        self._newest = fock, density
+        self._extend_products(weights)
+        self._mixed = len(self._moves) > 0
+        return self._combined(fock, self._newton() if far else self._least_residual())
+
+    def _forget_all_but_newest(self) -> None:
+        for series in (self._changes, self._moves):
+            series.clear()
+        for kept in (self._errors, self._noise):
+            while len(kept) > 1:
+                kept.popleft()
+        self._overlap, self._slopes = self._overlap[-1:, -1:], np.zeros((0, 1))
+        self._response, self._mixed = np.zeros((0, 0)), False
+
+    def _extend_products(self, weights: np.ndarray) -> None:
+        row = [_dot(error, self._errors[-1], weights) for error in self._errors]
+        self._overlap = _bordered(self._overlap, row, row, self.history)
+        if not self._moves:
+            return
+        past = [_dot(move, self._errors[-1], weights) for move in self._moves]
+        row = [_dot(self._moves[-1], error, weights) for error in self._errors]
+        # The first move comes with the second error.
+        slopes = self._slopes if len(self._slopes) else np.zeros((0, 1))
+        self._slopes = _bordered(slopes, row, past, self.history)[-len(past) :]
+        row = [_dot(move, self._changes[-1], weights) for move in self._moves]
+        self._response = _bordered(self._response, row, row, self.history - 1)
+
+    def _combined(self, fock: BlochMatrices, shares: np.ndarray) -> BlochMatrices:
+        """F[ρ_n] + Σ_l s_l (F[ρ_{l+1}] - F[ρ_l])."""
         result = fock.map(torch.clone)
         for b in range(len(fock)):
             for step, (rows, stop) in enumerate(staircase(fock[b].shape[-1])):
-                for share, change in zip(shares, changes, strict=True):
-                    result[b][rows, :stop].sub_(change[b][step], alpha=share)
+                for share, change in zip(shares.tolist(), self._changes, strict=True):
+                    result[b][rows, :stop].add_(change[b][step], alpha=share)
         return result
 
-    def _extend_overlap(self, weights: np.ndarray) -> None:
-        newest = self._errors[-1]
-        row = [
-            sum(w * _dot(a, b) for w, a, b in zip(weights, error, newest, strict=True))
-            for error in self._errors
-        ]
-        n = len(row)
-        overlap = np.empty((n, n))
-        old = len(self._overlap) - n + 1
-        overlap[: n - 1, : n - 1] = self._overlap[old:, old:]
-        overlap[-1] = overlap[:, -1] = row
-        self._overlap = overlap
+    def _newton(self) -> np.ndarray:
+        """Shares of the past changes that lead downhill."""
+        hessian = np.diff(self._slopes, axis=1)
+        metric = hessian - self._response
+        hessian, metric = (hessian + hessian.T) / 2, (metric + metric.T) / 2
+        lengths = np.sqrt(np.maximum(np.diag(metric), 0))
+        if not lengths.any():  # nowhere to go
+            return np.zeros(len(lengths))
+        scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+        sizes, directions = np.linalg.eigh(metric * np.outer(scale, scale))
+        good = sizes > _ALIKE * sizes[-1]
+        directions = scale[:, None] * directions[:, good] / np.sqrt(sizes[good])
+        curvatures, turn = np.linalg.eigh(directions.T @ hessian @ directions)
+        directions = directions @ turn
+        steps = directions.T @ self._slopes[:, -1] / np.maximum(np.abs(curvatures), _FLAT)
+        return np.asarray(-directions @ steps)
 
-    def _coefficients(self) -> np.ndarray:
+    def _least_residual(self) -> np.ndarray:
+        """Shares of the past changes that make the residual smallest."""
         # Scaling to a unit diagonal keeps the system solvable as the errors shrink by many orders.
         overlap = self._overlap + np.diag(self._noise)
         if overlap[-1, -1] == 0:  # nothing left to mix
-            return np.eye(len(overlap))[-1]
+            return np.zeros(len(overlap) - 1)
         scale = np.sqrt(np.diag(overlap))
         normalised = overlap / np.outer(scale, scale)
         weights = np.linalg.lstsq(normalised, 1 / scale, rcond=1e-12)[0] / scale
-        return np.asarray(weights / weights.sum())
+        # Σ_m c_m F_m = F_n - Σ_l (Σ_{m≤l} c_m) (F_{l+1} - F_l)
+        return np.asarray(-np.cumsum(weights / weights.sum())[:-1])
+
+
+def _bordered(matrix: np.ndarray, row: list[float], column: list[float], size: int) -> np.ndarray:
+    """The last rows and columns of a matrix, with one more of each."""
+    result = np.zeros((len(matrix) + 1, matrix.shape[1] + 1))
+    result[:-1, :-1] = matrix
+    result = result[-min(size, len(column)) :, -min(size, len(row)) :]
+    result[-1, :], result[:, -1] = row, column
+    return result
 
 
 def _difference(a: BlochMatrices, b: BlochMatrices) -> list[Packed]:
@@ -111,8 +174,16 @@ def _difference(a: BlochMatrices, b: BlochMatrices) -> list[Packed]:
     return result
 
 
-def _dot(a: Packed, b: Packed) -> float:
-    """Re Σ a* b, summed in double: noise would dominate the coefficients near convergence."""
-    return sum(
-        float(torch.linalg.vecdot(x, y).real.sum(dtype=torch.float64)) for x, y in zip(a, b, strict=True)
-    )
+def _dot(a: list[Packed], b: list[Packed], weights: np.ndarray) -> float:
+    """Trace product as ``BlochMatrices.trace_product``, of lower staircases.
+
+    Summed in double: noise would dominate the coefficients near convergence.
+    """
+    total = 0.0
+    for weight, left, right in zip(weights, a, b, strict=True):
+        for x, y in zip(left, right, strict=True):
+            start = x.shape[1] - x.shape[0]
+            below = torch.linalg.vecdot(x[:, :start], y[:, :start]).real
+            square = torch.linalg.vecdot(x[:, start:], y[:, start:]).real
+            total += float(weight) * float((2 * below + square).sum(dtype=torch.float64))
+    return total

@@ -45,8 +45,9 @@ STAGES = (
     Stage("level shift", shift=0.2),
     Stage("DIIS after level shift"),
 )
-"""What the solver tries in turn. A metal's levels jump across the Fermi level as they fill: smearing calms
-that first. Damping goes downhill where DIIS finds no way, and a level shift keeps a state from flipping."""
+"""What the solver tries in turn; "DIIS" stands for ``mixing.FockMixer``, which goes downhill until DIIS can
+finish. A metal's levels jump across the Fermi level as they fill: smearing calms that first. Damping takes
+no step that is not downhill, and a level shift keeps a state from flipping."""
 
 
 @dataclass(frozen=True)

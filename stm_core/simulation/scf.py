@@ -13,20 +13,17 @@ from tqdm.auto import tqdm
 from stm_core.files import replacing
 
 from .bloch import BlochMatrices
-from .mixing import FockDIIS
+from .mixing import FockMixer
 from .problem import Levels, Problem
 from .routes import STAGES, Mixture, Stage
 
 log = logging.getLogger(__name__)
 
-_UPHILL = {torch.float64: 1e-7, torch.float32: 2e-2}  # eV: rounding of the energy of a thousand atoms
-_LEAP = 1e-3  # electrons: a step that changes the density matrix by more must not go uphill
 _SINGLE_ENOUGH = 5e-5  # electrons: single precision carries the density matrix no further
 _SINGLE_WORTH = 200  # rows: smaller matrices gain nothing from single precision
+_FAR = 1e-3  # electrons: after larger changes of the density matrix the mixing goes downhill
 _ROUGH = 1e-4  # electrons: where a fallback hands on
-_PATIENCE = 12  # iterations in which the residual must halve,
-_NEAR = 3  # times as many once it was below _ROUGH: soft modes and saddle points take their time
-_RETREATS = 2  # uphill leaps after which a stage has failed
+_PATIENCE = 24  # iterations in which the residual must halve: saddle points take their time
 
 
 @dataclass
@@ -37,14 +34,12 @@ class Progress:
     entropy: float
     single: bool
     fock: BlochMatrices | None = None
-    mixer: FockDIIS = field(default_factory=FockDIIS)
-    lowest: tuple[float, BlochMatrices] | None = None
+    mixer: FockMixer = field(default_factory=FockMixer)
     history: list[tuple[float, float]] = field(default_factory=list)
     stage: int = 0
     stage_began: int = 0
     single_iterations: int = 0
     verifying: bool = False
-    retreats: int = 0
     mixture: Mixture | None = None
     plain_step: bool = True
     route: list[str] = field(default_factory=lambda: [STAGES[0].name])
@@ -140,7 +135,7 @@ def _step(problem: Problem, progress: Progress) -> Levels:
     """One iteration: mean field, mixing, eigenstates, density matrix."""
     stage, density = STAGES[progress.stage], progress.density
     fock, energy = problem.mean_field(density)
-    mixed = _mix(problem, progress, stage, fock, energy)
+    mixed = _mix(problem, progress, stage, fock)
     progress.fock = mixed
     if stage.shift:
         mixed = mixed.map(lambda f, r: f - stage.shift * r, density)
@@ -151,9 +146,7 @@ def _step(problem: Problem, progress: Progress) -> Levels:
     return levels
 
 
-def _mix(
-    problem: Problem, progress: Progress, stage: Stage, fock: BlochMatrices, energy: float
-) -> BlochMatrices:
+def _mix(problem: Problem, progress: Progress, stage: Stage, fock: BlochMatrices) -> BlochMatrices:
     """The Fock matrix to diagonalise next."""
     progress.plain_step = progress.fock is None or progress.verifying
     if progress.plain_step or progress.fock is None:
@@ -165,39 +158,27 @@ def _mix(
         temperature = problem.temperature * stage.smearing
         progress.mixture = progress.mixture.towards(new, temperature, problem.mean_field.degeneracy)
         return progress.mixture.fock
-    free_energy = energy - problem.temperature * stage.smearing * progress.entropy
-    leapt = progress.mixer.extrapolated and progress.history[-1][0] > _LEAP
-    lowest = progress.lowest
-    if lowest is None or not leapt or free_energy < lowest[0] + _UPHILL[fock.precision]:
-        progress.lowest = (free_energy, fock)
-        return progress.mixer(fock, progress.fock)
-    # The residual vanishes at saddle points too; going uphill gives one away.
-    log.info("%s: uphill in iteration %d, back to the lowest state", problem.name, len(progress.history))
-    progress.mixer = FockDIIS(progress.mixer.history)
-    progress.retreats += 1
-    return lowest[1]
+    far = not stage.shift and progress.history[-1][0] > _FAR
+    return progress.mixer(fock, progress.fock, progress.density, far)
 
 
 def _choose_stage(problem: Problem, progress: Progress, residual: float) -> None:
     """Leave single precision when it has done its work, and a stage that stalls."""
     stage = STAGES[progress.stage]
     residuals = [r for r, _ in progress.history[progress.stage_began :]]
-    patience = _PATIENCE * (_NEAR if min(residuals) < _ROUGH else 1)
-    stalled = len(residuals) > patience and min(residuals[-patience:]) > min(residuals[:-patience]) / 2
-    stalled |= progress.retreats > _RETREATS
+    stalled = len(residuals) > _PATIENCE and min(residuals[-_PATIENCE:]) > min(residuals[:-_PATIENCE]) / 2
     if progress.single and (residual < _SINGLE_ENOUGH or stalled):
         progress.single = False
         problem.mean_field.forget_rounded()
         progress.density = progress.density.to(torch.float64)
         progress.fock = None if progress.fock is None else progress.fock.to(torch.float64)
-        progress.lowest, progress.retreats = None, 0
+        progress.mixture = None
         progress.stage_began = len(progress.history)
     elif (not stage.plain and residual < _ROUGH) or stalled:
         progress.stage = (progress.stage + 1) % len(STAGES)
         progress.stage_began = len(progress.history)
         progress.route.append(STAGES[progress.stage].name)
-        progress.mixer, progress.lowest, progress.fock = FockDIIS(), None, None
-        progress.mixture, progress.retreats = None, 0
+        progress.mixer, progress.mixture, progress.fock = FockMixer(), None, None
         log.warning(
             "%s: %s at residual %.1e after %d iterations, now %s",
             problem.name,

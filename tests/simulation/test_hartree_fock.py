@@ -17,7 +17,7 @@ from stm_core.simulation import (
     scf,
 )
 from stm_core.simulation.bloch import BlochMatrices
-from stm_core.simulation.mixing import FockDIIS
+from stm_core.simulation.mixing import FockMixer
 from stm_core.simulation.observables import chemical_potential
 from stm_core.simulation.routes import STAGES, Stage
 from stm_core.simulation.symmetry import SymmetryReduction, candidate_operations
@@ -154,26 +154,53 @@ def matrices(values):
     return BlochMatrices(reduction, (stack, stack[:0].to(torch.complex128)))
 
 
-def test_diis_solves_a_linear_problem_exactly():
-    """F[ρ(F)] = A + J F in three unknowns: four Fock matrices determine the fixed point."""
+def packed(x):
+    return matrices([[x[0], x[1]], [x[1], x[2]]])
+
+
+def unpacked(fock):
+    return fock[0].numpy()[[0, 1, 1], [0, 0, 1]]
+
+
+@pytest.mark.parametrize("far", [False, True], ids=["DIIS", "downhill"])
+def test_mixing_solves_a_linear_problem_exactly(far):
+    """ρ = -F and F[ρ] = A + Kρ in three unknowns: four Fock matrices determine the fixed point."""
     rng = np.random.default_rng(2)
-    response, constant = 0.4 * np.linalg.qr(rng.normal(size=(3, 3)))[0], rng.normal(size=3)
-
-    def as_matrix(x):
-        return matrices([[x[0], x[1]], [x[1], x[2]]])
-
-    def step(fock):
-        x = fock[0].numpy()[[0, 1, 1], [0, 0, 1]]
-        return as_matrix(constant + response @ x)
-
-    mixer, fock = FockDIIS(), as_matrix(np.zeros(3))
+    interaction, constant = np.array([-0.5, 0.3, 0.7]), rng.normal(size=3)
+    mixer, fock = FockMixer(), packed(np.zeros(3))
     for _ in range(4):
-        fock = mixer(step(fock), fock)
-    expected = np.linalg.solve(np.eye(3) - response, constant)
+        density = -unpacked(fock)
+        fock = mixer(packed(constant + interaction * density), fock, packed(density), far)
     # The history is in single precision.
-    np.testing.assert_allclose(fock[0].numpy()[[0, 1, 1], [0, 0, 1]], expected, rtol=1e-4)
-    with pytest.raises(ValueError, match="at least one Fock matrix"):
-        FockDIIS(0)
+    np.testing.assert_allclose(unpacked(fock), constant / (1 + interaction), rtol=1e-4)
+    with pytest.raises(ValueError, match="at least two Fock matrices"):
+        FockMixer(1)
+
+
+def test_mixing_far_from_the_solution_leaves_a_saddle_point():
+    """E = Σ K ρ²/2 + ρ⁴/4 without interaction's share ρ²/2: zero is a saddle, ρ² = -(K + 1) the minima."""
+    interaction = np.array([-1.5, 0.5, 0.2])
+
+    def solve(far, n_steps=40):
+        mixer, fock = FockMixer(), packed([0.05, -0.3, 0.2])
+        for _ in range(n_steps):
+            density = -unpacked(fock)
+            new = packed(interaction * density + density**3)
+            fock = mixer(new, fock, packed(density), far)
+        return unpacked(fock)
+
+    np.testing.assert_allclose(np.abs(solve(far=True)), [np.sqrt(0.5), 0, 0], atol=1e-5)
+    np.testing.assert_allclose(solve(far=False, n_steps=12), 0, atol=1e-3)
+
+
+def test_a_mixed_step_uphill_is_taken_back():
+    mixer = FockMixer()
+    first, second = packed([1.0, 0.5, 0.0]), packed([0.4, 0.2, 0.1])
+    mixer(first, packed([0.5, 0.0, 0.0]), packed([-0.5, 0.0, 0.0]), True)
+    mixer(second, packed([0.6, 0.3, 0.0]), packed([-0.6, -0.3, 0.0]), True)
+    # Along the last move ρ grew by one in an element where F[ρ] - F is positive: energy rises.
+    again = mixer(packed([2.0, 0.2, 0.1]), packed([-0.4, 0.2, 0.1]), packed([0.4, -0.3, 0.0]), True)
+    np.testing.assert_array_equal(unpacked(again), unpacked(second))
 
 
 def test_a_path_in_u_is_extrapolated():
@@ -264,15 +291,17 @@ def test_spinors_turn_the_collinear_antiferromagnet():
 def test_a_stalled_solution_takes_the_next_route(monkeypatch, caplog):
     """Without DIIS and with strong repulsion the plain iteration does not settle."""
     monkeypatch.setattr(scf, "_PATIENCE", 4)
-    monkeypatch.setattr(scf.FockDIIS, "__call__", lambda self, fock, previous: fock)
+    monkeypatch.setattr(scf.FockMixer, "__call__", lambda self, fock, *_: fock)
     setup = HartreeFock(TightBinding(TwistedBilayer(1, 3.0)), 1.0, GateScreenedCoulomb(epsilon=1.0), nk=2)
     state = setup.solve(seed=8, max_iterations=60, progress=False)
     assert state.route[:2] == ("DIIS", "smearing × 16")
     assert "now smearing × 16" in caplog.text
 
 
+@pytest.mark.parametrize("single", [False, True], ids=["double", "single first"])
 @pytest.mark.parametrize("stage", [s.name for s in STAGES if not s.plain])
-def test_every_route_leads_to_the_same_state(monkeypatch, stage):
+def test_every_route_leads_to_the_same_state(monkeypatch, stage, single):
+    monkeypatch.setattr(scf, "_SINGLE_WORTH", 2 if single else 200)
     setup = HartreeFock(TightBinding(TwistedBilayer(1, 3.0)), 5.0, GateScreenedCoulomb(), nk=2)
     expected = setup.solve(seed=0, tolerance=1e-8, progress=False)
     chosen = [s for s in STAGES if s.name == stage]
