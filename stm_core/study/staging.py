@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ import yaml
 from stm_core.study.execution import PROVENANCE, digest_of
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
+_WHOLE_PATH = re.compile(r'"/[^"\n]*/([^"/\n]+)"')
 
 
 def stage(root: Path, build: Path, executed: Mapping[str, Path]) -> Path:
@@ -41,6 +43,7 @@ def _for_the_page(name: str, path: Path) -> nbformat.NotebookNode:
     for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
         cell.outputs = [output for output in cell.outputs if _WIDGET not in output.get("data", {})]
         if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.source = _WHOLE_PATH.sub(r'"\1"', cell.source)
             cell.metadata["tags"] = [*cell.metadata["tags"], "hide-input"]
             cell.metadata["mystnb"] = {"code_prompt_show": "Parameters of this run"}
     footer = nbformat.v4.new_markdown_cell(_provenance(name, made_from), id="provenance")
