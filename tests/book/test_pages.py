@@ -1,7 +1,7 @@
 """What a reader meets who opens the book from a folder, without a network."""
 
 import pytest
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 from tests.tiny_study import PAGES
 
@@ -128,7 +128,7 @@ def test_every_slider_of_a_figure_moves_it_by_keyboard(html, reader):
 def test_no_slider_is_left_to_the_mouse(html, reader):
     for name in PAGES:
         page = reader.open(html / f"{name}.html")
-        assert page.locator(".slider-container, .updatemenu-container").count() == 0, name
+        expect(page.locator(".slider-container, .updatemenu-container")).to_have_count(0)
 
 
 def test_the_book_is_small(html):
