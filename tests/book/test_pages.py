@@ -112,7 +112,7 @@ def test_every_slider_of_a_figure_moves_it_by_keyboard(html, reader):
     moved: dict[str, list[bool]] = {}
     for name in PAGES:
         page = reader.open(html / f"{name}.html")
-        for slider in page.locator(".stm-slider input[type=range]").all():
+        for slider in page.locator(".stm-slider input[type=range]:visible").all():
             figure = page.locator(f"#{slider.get_attribute('id').rsplit('-slider-', 1)[0]}")
             slider.focus()
             seen = []
@@ -123,6 +123,21 @@ def test_every_slider_of_a_figure_moves_it_by_keyboard(html, reader):
     assert reader.complaints == []
     assert all(all(changed) for changed in moved.values()), moved
     assert "notebooks/09_explorer" in moved
+
+
+def test_a_menu_changes_its_figure_and_the_sliders_below_it(html, reader):
+    changed: dict[str, bool] = {}
+    for name in PAGES:
+        page = reader.open(html / f"{name}.html")
+        for menu in page.locator(".stm-slider select").all():
+            figure = page.locator(".plotly-graph-div:has(~ .stm-slider select)").last
+            before = settled_picture(page, figure)
+            menu.focus()
+            page.keyboard.press("End")
+            changed[name] = changed.get(name, True) and settled_picture(page, figure) != before
+            expect(page.locator(".slider-container")).to_have_count(0)
+    assert reader.complaints == []
+    assert all(changed.values()), changed
 
 
 def test_no_slider_is_left_to_the_mouse(html, reader):

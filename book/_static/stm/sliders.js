@@ -1,73 +1,91 @@
 "use strict";
-// Plotly draws its sliders and buttons as pictures, which no keyboard and few thumbs can move. Each is replaced by the
+// Plotly draws its sliders and menus as pictures, which no keyboard and few thumbs can move. Each is replaced by the
 // browser's own control below the figure.
 globalThis.stm = globalThis.stm || {};
 
 (() => {
-  const carryOut = (figure, { method, args }) => {
-    if (method !== "skip") globalThis.Plotly[method](figure, ...args);
+  const OF_A_SLIDER = /^sliders\[(\d+)\]\.(visible|active)$/;
+
+  // What a step or a choice asks of its figure. Plotly's own sliders stay hidden: where it would show or move one of
+  // them, the control in its place is shown or moved.
+  function carryOut(figure, controls, { method, args }) {
+    if (method === "skip") return;
+    const given = [...args];
+    const at = { update: 1, relayout: 0 }[method];
+    if (at !== undefined && given[at]) {
+      const own = Object.entries(given[at]).filter(([key]) => OF_A_SLIDER.test(key));
+      own.forEach(([key, value]) => {
+        const [, number, what] = OF_A_SLIDER.exec(key);
+        controls[number][what](value);
+      });
+      given[at] = Object.fromEntries(Object.entries(given[at]).filter(([key]) => !OF_A_SLIDER.test(key)));
+    }
+    globalThis.Plotly[method](figure, ...given);
+  }
+
+  const line = (...children) => {
+    const made = document.createElement("div");
+    made.className = "stm-slider";
+    made.append(...children);
+    return made;
   };
 
-  function sliderFor(figure, slider, number) {
+  // The control of one slider: its line of the page, and how to show it and to set it.
+  function controlFor(figure, controls, slider, number) {
     const steps = slider.steps;
     const { prefix = "", suffix = "" } = slider.currentvalue || {};
-    const id = `${figure.id}-slider-${number}`;
     const label = document.createElement("label");
     const input = document.createElement("input");
-    Object.assign(input, { type: "range", min: 0, max: steps.length - 1, step: 1, value: slider.active || 0, id });
-    label.htmlFor = id;
-    const name = (n) => {
+    Object.assign(input, { type: "range", min: 0, max: steps.length - 1, step: 1, id: `${figure.id}-slider-${number}` });
+    label.htmlFor = input.id;
+    const active = (n) => {
+      input.value = n;
       label.textContent = `${prefix}${steps[n].label}${suffix}`;
       input.setAttribute("aria-valuetext", label.textContent);
     };
-    name(Number(input.value));
+    active(slider.active || 0);
     input.addEventListener("input", () => {
-      name(Number(input.value));
-      carryOut(figure, steps[Number(input.value)]);
+      active(Number(input.value));
+      carryOut(figure, controls, steps[Number(input.value)]);
     });
     // An animation that plays takes the control along.
-    figure.on("plotly_animatingframe", ({ name: frame }) => {
-      const n = steps.findIndex((step) => step.method === "animate" && step.args[0]?.[0] === frame);
-      if (n < 0) return;
-      input.value = n;
-      name(n);
+    figure.on("plotly_animatingframe", ({ name }) => {
+      const n = steps.findIndex((step) => step.method === "animate" && step.args[0]?.[0] === name);
+      if (n >= 0) active(n);
     });
-    return [label, input];
+    const made = line(label, input);
+    const visible = (shown) => (made.hidden = !shown);
+    visible(slider.visible !== false);
+    return { made, active, visible };
   }
 
-  function choicesFor(figure, menu) {
+  function choicesFor(figure, controls, menu) {
     if (menu.type === "buttons") {
       return menu.buttons.map((choice) => {
         const button = document.createElement("button");
         [button.type, button.textContent] = ["button", choice.label];
-        button.addEventListener("click", () => carryOut(figure, choice));
+        button.addEventListener("click", () => carryOut(figure, controls, choice));
         return button;
       });
     }
     const select = document.createElement("select");
     select.setAttribute("aria-label", "what the figure shows");
-    menu.buttons.forEach((choice, n) => select.add(new Option(choice.label, n, n === menu.active, n === menu.active)));
-    select.addEventListener("change", () => carryOut(figure, menu.buttons[Number(select.value)]));
+    menu.buttons.forEach(({ label }, n) => select.add(new Option(label, n, n === menu.active, n === menu.active)));
+    select.addEventListener("change", () => carryOut(figure, controls, menu.buttons[Number(select.value)]));
     return [select];
   }
 
   addEventListener("load", () => {
     for (const figure of document.querySelectorAll(".plotly-graph-div")) {
       const { sliders = [], updatemenus = [] } = figure.layout || {};
+      if (!sliders.length && !updatemenus.length) continue;
+      const controls = [];
+      sliders.forEach((slider, number) => controls.push(controlFor(figure, controls, slider, number)));
+      const menus = updatemenus.map((menu) => line(...choicesFor(figure, controls, menu)));
+      figure.after(...menus, ...controls.map((control) => control.made));
       const hidden = {};
-      const made = [];
-      const menus = updatemenus.map((menu) => choicesFor(figure, menu));
-      const lines = [...menus, ...sliders.map((slider, n) => sliderFor(figure, slider, n))];
       sliders.forEach((_, n) => (hidden[`sliders[${n}].visible`] = false));
       updatemenus.forEach((_, n) => (hidden[`updatemenus[${n}].visible`] = false));
-      for (const controls of lines) {
-        const line = document.createElement("div");
-        line.className = "stm-slider";
-        line.append(...controls);
-        made.push(line);
-      }
-      if (!made.length) continue;
-      figure.after(...made);
       globalThis.Plotly.relayout(figure, hidden);
     }
   });
