@@ -130,7 +130,7 @@ def test_a_menu_changes_its_figure_and_the_sliders_below_it(html, reader):
     for name in PAGES:
         page = reader.open(html / f"{name}.html")
         for menu in page.locator(".stm-slider select").all():
-            figure = page.locator(".plotly-graph-div:has(~ .stm-slider select)").last
+            figure = page.locator(f"#{menu.get_attribute('id').rsplit('-menu-', 1)[0]}")
             before = settled_picture(page, figure)
             menu.focus()
             page.keyboard.press("End")

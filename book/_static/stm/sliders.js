@@ -59,7 +59,7 @@ globalThis.stm = globalThis.stm || {};
     return { made, active, visible };
   }
 
-  function choicesFor(figure, controls, menu) {
+  function choicesFor(figure, controls, menu, number) {
     if (menu.type === "buttons") {
       return menu.buttons.map((choice) => {
         const button = document.createElement("button");
@@ -69,6 +69,7 @@ globalThis.stm = globalThis.stm || {};
       });
     }
     const select = document.createElement("select");
+    select.id = `${figure.id}-menu-${number}`;
     select.setAttribute("aria-label", "what the figure shows");
     menu.buttons.forEach(({ label }, n) => select.add(new Option(label, n, n === menu.active, n === menu.active)));
     select.addEventListener("change", () => carryOut(figure, controls, menu.buttons[Number(select.value)]));
@@ -81,7 +82,7 @@ globalThis.stm = globalThis.stm || {};
       if (!sliders.length && !updatemenus.length) continue;
       const controls = [];
       sliders.forEach((slider, number) => controls.push(controlFor(figure, controls, slider, number)));
-      const menus = updatemenus.map((menu) => line(...choicesFor(figure, controls, menu)));
+      const menus = updatemenus.map((menu, n) => line(...choicesFor(figure, controls, menu, n)));
       figure.after(...menus, ...controls.map((control) => control.made));
       const hidden = {};
       sliders.forEach((_, n) => (hidden[`sliders[${n}].visible`] = false));
