@@ -1,0 +1,3 @@
+from tests.book.conftest import browser
+
+__all__ = ["browser"]
