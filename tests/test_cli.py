@@ -1,5 +1,6 @@
 """The command line: what it answers, and how it refuses."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 from stm_core.__main__ import main
 from stm_core.data import ldos_image, load_dataset, read_scan_image
 from stm_core.imaging import SurfaceLDOS
-from stm_core.learning import TrainingConfig, build_model, fit, predict
+from stm_core.learning import BraggConfig, TrainingConfig, build_model, fit, predict
 from stm_core.simulation import TwistedBilayer
 
 SIZE = 16
@@ -83,38 +84,108 @@ def test_a_table_is_read_as_the_library_reads_it(capsys, tmp_path, checkpoint):
     image = ldos_image(np.round(XY, 6), np.round(LDOS, 6), SIZE)
     np.save(tmp_path / "image.npy", image)
     assert main(["predict", str(table), str(tmp_path / "image.npy"), "--checkpoint", str(checkpoint)]) == 0
-    expected = predict(checkpoint, image[None])[0]
+    expected = predict(checkpoint, image[None]).U[0]
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("\t")[1] for line in lines] == [f"U = {expected:.3f} eV"] * 2
 
 
-def test_a_network_of_the_study_gets_the_pictures_it_was_trained_on(capsys, tmp_path, checkpoint):
-    """The study's checkpoints carry the name of their network; fc reads the original's grey levels."""
+def test_a_model_gets_the_pictures_it_was_trained_on(capsys, tmp_path):
+    """A checkpoint carries the renderer of its pictures; this one reads the original's grey levels."""
     (tmp_path / "map-U1.txt").write_text(TABLE)
-    named = tmp_path / "fc-0123.pt"
-    named.write_bytes(checkpoint.read_bytes())
-    assert main(["predict", str(tmp_path / "map-U1.txt"), "--checkpoint", str(named)]) == 0
-    expected = predict(checkpoint, ldos_image(XY, LDOS, SIZE, "paper")[None])[0]
-    assert capsys.readouterr().out.endswith(f"U = {expected:.3f} eV\n")
+    images = RNG.uniform(0, 1, (4, SIZE, SIZE))
+    model = build_model("fc", image_size=SIZE, style="paper")
+    path = tmp_path / "grey.pt"
+    fit(model, images, np.arange(4.0), config=TrainingConfig(epochs=1), checkpoint=path, progress=False)
+    assert main(["predict", str(tmp_path / "map-U1.txt"), "--checkpoint", str(path)]) == 0
+    expected = predict(path, ldos_image(XY, LDOS, SIZE, "paper")[None]).U[0]
+    assert f"U = {expected:.3f} eV\t" in capsys.readouterr().out
 
 
 def test_a_larger_picture_is_averaged_down(capsys, tmp_path, checkpoint):
     grey = np.kron(RNG.integers(0, 256, (SIZE, SIZE)), np.ones((3, 3))).astype(np.uint8)
     Image.fromarray(grey).save(tmp_path / "scan.png")
     assert main(["predict", str(tmp_path / "scan.png"), "--checkpoint", str(checkpoint)]) == 0
-    expected = predict(checkpoint, (grey[::3, ::3] / 255)[None])[0]
-    assert capsys.readouterr().out.endswith(f"U = {expected:.3f} eV\n")
+    expected = predict(checkpoint, (grey[::3, ::3] / 255)[None]).U[0]
+    assert f"U = {expected:.3f} eV\t" in capsys.readouterr().out
 
 
-def test_the_newest_network_of_the_study_is_the_default(capsys, tmp_path, checkpoint, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    np.save("image.npy", np.ones((SIZE, SIZE)))
-    assert "no trained network" in refusal(capsys, "predict", "image.npy")
-    folder = Path("_build/checkpoints/abc")
-    folder.mkdir(parents=True)
-    (folder / "repaired-0123.pt").write_bytes(checkpoint.read_bytes())
-    assert main(["predict", "image.npy"]) == 0
-    assert "U = " in capsys.readouterr().out
+@pytest.fixture(scope="module")
+def curves(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bragg curves, calibrated, of a bilayer that fades in its AA regions as U grows."""
+    cell = TwistedBilayer()
+    U = np.arange(0, 5.1, 0.25)
+    config = BraggConfig()
+    xy = cell.positions[cell.layer == 1, :2] / 2.46
+    ldos = fading(cell, U)[:, cell.layer == 1]
+    inputs = np.concatenate([config.of_ldos(xy, np.tile(each, (13, 1)), config.bias) for each in ldos])
+    train = np.rint(U) == U
+    path = tmp_path_factory.mktemp("curves") / "bragg.pt"
+    apart = (inputs[~train], U[~train])
+    fit(build_model("bragg"), inputs[train], U[train], checkpoint=path, calibration=apart)
+    return path
+
+
+def fading(cell: TwistedBilayer, U: np.ndarray) -> np.ndarray:
+    first, second = cell.reciprocal
+    waves = sum(np.cos(cell.positions[:, :2] @ k) for k in (first, second, first + second))
+    return 1 + np.exp(-np.atleast_1d(U)[:, None] / 6) * waves / 5
+
+
+def ldos_table(U: float, scale: float = 1.0) -> str:
+    cell = TwistedBilayer()
+    top = cell.layer == 1
+    values = fading(cell, np.array([U]))[0, top]
+    lines = zip(scale * cell.positions[top, :2] / 2.46, values, strict=True)
+    return "\n".join(f"{x:.8f} {y:.8f} {value:.8f}" for (x, y), value in lines)
+
+
+def test_a_table_gets_an_interval_and_a_verdict(capsys, tmp_path, curves):
+    (tmp_path / "known.txt").write_text(ldos_table(2.6))
+    (tmp_path / "strange.txt").write_text(TABLE)
+    files = [str(tmp_path / name) for name in ("known.txt", "strange.txt")]
+    assert main(["predict", *files, "--checkpoint", str(curves), "--json"]) == 0
+    known, strange = json.loads(capsys.readouterr().out)
+    assert known["low"] < known["U"] < known["high"]
+    assert known["U"] == pytest.approx(2.6, abs=0.02)
+    assert known["in_range"] and known["doubts"] == []
+    assert not strange["in_range"] and "times as far" in strange["doubts"][0]
+    assert main(["predict", *files, "--checkpoint", str(curves)]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert (
+        first
+        == f"{files[0]}\tU = {known['U']:.3f} eV\t{known['low']:.3f} to {known['high']:.3f} eV\tin range"
+    )
+    assert "\tout of range: " in second
+
+
+def test_without_calibration_there_is_no_interval(capsys, tmp_path, checkpoint):
+    np.save(tmp_path / "image.npy", np.ones((SIZE, SIZE)))
+    assert main(["predict", str(tmp_path / "image.npy"), "--checkpoint", str(checkpoint), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["low"] is None and row["high"] is None and row["in_range"] is None
+
+
+def test_the_shipped_model_for_the_kind_of_file_is_the_default(
+    capsys, tmp_path, checkpoint, curves, monkeypatch
+):
+    monkeypatch.setattr("stm_core.learning.SHIPPED_MODELS", tmp_path)
+    (tmp_path / "map.txt").write_text(ldos_table(1.0))
+    np.save(tmp_path / "image.npy", np.ones((SIZE, SIZE)))
+    assert "no shipped model" in refusal(capsys, "predict", tmp_path / "map.txt")
+    (tmp_path / "bragg.pt").write_bytes(curves.read_bytes())
+    (tmp_path / "repaired.pt").write_bytes(checkpoint.read_bytes())
+    assert main(["predict", str(tmp_path / "map.txt"), str(tmp_path / "image.npy")]) == 0
+    table, picture = capsys.readouterr().out.splitlines()
+    assert "in range" in table and "not calibrated" in picture
+
+
+def test_amplitudes_are_not_read_from_pictures_or_at_unknown_bias(capsys, tmp_path, curves):
+    np.save(tmp_path / "image.npy", np.ones((SIZE, SIZE)))
+    said = refusal(capsys, "predict", tmp_path / "image.npy", "--checkpoint", curves)
+    assert "image.npy is a picture" in said
+    (tmp_path / "map.txt").write_text(ldos_table(1.0))
+    said = refusal(capsys, "predict", tmp_path / "map.txt", "--checkpoint", curves, "--bias", "0.5")
+    assert "bias 0.5 eV is none of" in said
 
 
 @pytest.mark.parametrize(
@@ -250,7 +321,8 @@ def test_scans_are_levelled_registered_and_read(capsys, caplog, tmp_path, checkp
         # The levelled scan on the atoms of the cell is what a simulated sample gives.
         found = read_scan_image(path, TwistedBilayer(), SIZE, width=160.0)
         said = capsys.readouterr().out
-        assert said == f"{path}\tU = {predict(checkpoint, found[None])[0]:.3f} eV\n"
+        U = predict(checkpoint, found[None]).U[0]
+        assert said == f"{path}\tU = {U:.3f} eV\tno interval\tnot calibrated\n"
         steps = caplog.text
         assert "channel image, 250 x 250 pixels over 160 x 160 Å, levelled by a plane" in steps
         assert "graphene's lattice at" in steps and "twist 3.48°" in steps and "moiré period 40" in steps

@@ -1,0 +1,144 @@
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from stm_core.data import load_dataset
+from stm_core.learning import (
+    PAPER_U,
+    Prediction,
+    StudySettings,
+    add_result,
+    export_onnx,
+    figures,
+    load_checkpoint,
+    measure,
+    parts,
+    predict,
+    read_card,
+    read_results,
+    result_table,
+    run_leaderboard,
+    ship_model,
+    shipping,
+    study_samples,
+)
+
+SETTINGS = StudySettings(image_size=16, epochs=2)
+
+
+@pytest.fixture(scope="module")
+def ds(small_dataset_path):
+    return load_dataset(small_dataset_path)
+
+
+def exact(U, width=0.2):
+    U = np.asarray(U, float)
+    return Prediction(U, U - width / 2, U + width / 2, np.zeros(len(U)))
+
+
+def test_no_two_parts_share_a_value_of_U():
+    U = np.concatenate([np.arange(7.0), PAPER_U, np.random.default_rng(0).uniform(0, 6, 40)])
+    for protocol in ("paper", "continuous"):
+        split = parts(np.tile(U, 3), protocol)
+        masks = (split.train, split.validation, split.calibration, split.test)
+        values = [set(np.tile(U, 3)[mask]) for mask in masks]
+        assert all(values)
+        assert sum(map(len, values)) == len(set().union(*values))
+
+
+def test_the_paper_protocol_tests_on_the_sixty_and_calibrates_within_the_trained_range():
+    others = np.random.default_rng(0).uniform(0, 6, 40)
+    U = np.concatenate([np.arange(7.0), PAPER_U, others])
+    split = parts(U)
+    assert sorted(U[split.test]) == sorted(PAPER_U)
+    assert set(U[split.train | split.validation]) == {0, 1, 2, 3, 4, 5}
+    assert set(U[split.calibration]) == set(others[others < 5])
+
+
+def test_figures_are_their_formulas():
+    true = np.array([0.5, 1.5, 1.5, 3.2])
+    found = exact(true + np.array([0.1, -0.3, 0.05, 0.0]))
+    measured = figures(true, found)
+    assert measured["mae"] == pytest.approx(0.45 / 4)
+    assert measured["coverage"] == 0.75 and measured["width"] == pytest.approx(0.2)
+    assert measured["snapping_true"] == 0.0 and measured["snapping"] == 0.0
+    assert measured["per_interval"]["1"] == {
+        "n": 2,
+        "mae": pytest.approx(0.175),
+        "coverage": 0.5,
+        "width": pytest.approx(0.2),
+        "in_range": 1.0,
+    }
+    assert measured["mae_low"] <= measured["mae"] <= measured["mae_high"]
+
+
+def test_results_are_kept_by_model_protocol_and_seed(tmp_path):
+    path = tmp_path / "results.json"
+    assert read_results(path) == {}
+    record = {
+        "model": "m",
+        "protocol": "paper",
+        "seed": 0,
+        "parts": {"all": figures([1.0, 2.0], exact([1, 2]))},
+    }
+    for change in ({}, {"seed": 1}, {"seed": 1, "note": "again"}):
+        add_result(record | change, path)
+    assert set(read_results(path)) == {"m|paper|0", "m|paper|1"}
+    assert read_results(path)["m|paper|1"]["note"] == "again"
+    table = result_table(read_results(path))
+    assert table.loc[("paper", "m"), "seeds"] == 2
+    assert table.loc[("paper", "m"), "mae"] == 0
+    with pytest.raises(ValueError, match="no record has the part 'half'"):
+        result_table(read_results(path), "half")
+    path.write_text("[]")
+    with pytest.raises(ValueError, match="not a file of results"):
+        read_results(path)
+
+
+def test_a_leaderboard_goes_on_where_it_stopped(ds, tmp_path, monkeypatch):
+    path = tmp_path / "results.json"
+    names = ("constant", "rounding", "bragg", "bragg_process")
+    records = run_leaderboard(ds, names, ("paper",), (0,), SETTINGS, path, progress=False)
+    assert set(records) == {f"{name}|paper|0" for name in names}
+    inside = {name: records[f"{name}|paper|0"]["parts"]["inside"]["mae"] for name in names}
+    assert inside["bragg"] < inside["rounding"] < inside["constant"]
+    monkeypatch.setattr("stm_core.learning.leaderboard.measure", lambda *_: pytest.fail("measured again"))
+    assert run_leaderboard(ds, names, ("paper",), (0,), SETTINGS, path, progress=False) == records
+
+
+def test_a_shipped_model_reaches_what_its_card_says(ds, tmp_path):
+    settings = StudySettings(protocol="continuous", seed=3)
+    path = ship_model(ds, "bragg", settings, tmp_path / "models", tmp_path / "ck", progress=False)
+    card = read_card("bragg", tmp_path / "models")
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == card["sha256"]
+    samples = study_samples(ds, "bragg", settings)
+    test = settings.split(samples.U).test
+    again = figures(samples.U[test], predict(path, samples.inputs[test]), settings.seed)
+    assert json.loads(json.dumps(again))["mae"] == pytest.approx(card["parts"]["all"]["mae"], rel=1e-6)
+
+
+def test_no_model_is_shipped_too_large(ds, tmp_path, monkeypatch):
+    monkeypatch.setattr(shipping, "LARGEST", 1000)
+    with pytest.raises(ValueError, match="at most 1000 are shipped"):
+        ship_model(ds, "bragg", SETTINGS, tmp_path / "models", tmp_path / "ck", progress=False)
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_model_costs_time_and_is_told_apart_by_its_data(ds):
+    record = measure(ds, "bragg", SETTINGS, progress=False)
+    assert record["seconds_fit"] > 0 and record["peak_megabytes"] >= 0
+    assert record["data"] != measure(ds.assign(ldos=2 * ds.ldos), "bragg", SETTINGS, progress=False)["data"]
+
+
+@pytest.mark.parametrize("name", ["bragg", "bragg_process", "bragg_biases", "repaired"])
+def test_onnx_reads_the_same(name, ds, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    path = ship_model(ds, name, SETTINGS, tmp_path / "models", tmp_path / "ck", progress=False)
+    inputs = study_samples(ds.isel(sample=slice(0, 3)), name, SETTINGS).inputs
+    session = runtime.InferenceSession(export_onnx(path, tmp_path / "model.onnx"))
+    tensor = load_checkpoint(path).tensor(inputs).numpy()
+    U = [session.run(["U"], {"inputs": each[None]})[0][0] for each in tensor]
+    np.testing.assert_allclose(U, predict(path, inputs).U, atol=1e-4)
