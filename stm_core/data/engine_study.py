@@ -1,7 +1,6 @@
 """The engine's own study: convergence in k, reference densities, branches and reliability, as one record."""
 
 import json
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,7 @@ from stm_core.simulation import (
     TwistedBilayer,
     identify,
 )
-from stm_core.simulation.hartree_fock import REFERENCES
-
-log = logging.getLogger(__name__)
+from stm_core.simulation.reference import REFERENCES
 
 RECORDED = Path(__file__).parents[2] / "notebooks" / "data" / "engine.json"
 """The record that comes with the study."""
@@ -33,7 +30,7 @@ BENCHMARKS = RECORDED.with_name("benchmarks.json")
 PARTS = ("k_points", "references", "branches", "reliability")
 
 Record = dict[str, Any]
-_Case = tuple[str, dict[str, Any], Callable[[], Record]]
+_Case = tuple[dict[str, Any], Callable[[], Record]]
 
 
 def load_engine_study(path: str | Path = "") -> dict[str, list[Record]]:
@@ -114,16 +111,16 @@ def engine_study(
         "reliability": lambda: _reliability(model, nk, n_random),
     }
     for part in parts:
-        for name, key, solve in tqdm(list(cases[part]()), desc=part, leave=False):
-            if any(all(record.get(k) == v for k, v in key.items()) for record in records[name]):
+        for key, solve in tqdm(list(cases[part]()), desc=part, leave=False):
+            if any(all(record.get(k) == v for k, v in key.items()) for record in records[part]):
                 continue
-            records[name].append({**key, **solve()})
+            records[part].append({**key, **solve()})
             with replacing(path) as beside:
                 beside.write_text(json.dumps(records, indent=1), encoding="utf-8")
     return records
 
 
-def _summary(state: HartreeFockState, problem: HartreeFock) -> Record:
+def _summary(state: HartreeFockState) -> Record:
     """What every part keeps of a state."""
     return {
         "free_energy": state.free_energy,
@@ -146,12 +143,12 @@ def _k_points(model: TightBinding, k_points: Sequence[int]) -> Iterator[_Case]:
             state = problem.solve(seed=0)
             amplitudes = np.abs(bragg_amplitudes(model.crystal, state.ldos(bias))[0])
             return {
-                **_summary(state, problem),
+                **_summary(state),
                 "bias": bias.tolist(),
                 "amplitudes": np.round(amplitudes[:, :200], 6).tolist(),
             }
 
-        yield "k_points", {"nk": nk}, solve
+        yield {"nk": nk}, solve
 
 
 def _references(model: TightBinding, nk: int) -> Iterator[_Case]:
@@ -160,9 +157,9 @@ def _references(model: TightBinding, nk: int) -> Iterator[_Case]:
         def solve(reference: str = reference) -> Record:
             problem = HartreeFock(model, 3.0, GateScreenedCoulomb(), nk=nk, reference=reference)
             state = problem.solve(seed=0)
-            return {**_summary(state, problem), **state.order_parameters()}
+            return {**_summary(state), **state.order_parameters()}
 
-        yield "references", {"reference": reference}, solve
+        yield {"reference": reference}, solve
 
 
 def _branches(
@@ -179,14 +176,14 @@ def _branches(
                 state = chosen.solve(seed=seed, max_iterations=150)
                 orders = flat.order_parameters(state)
                 return {
-                    **_summary(state, chosen),
+                    **_summary(state),
                     "start": state.start,
                     "label": identify(orders),
                     "orders": orders,
                     **state.order_parameters(),
                 }
 
-            yield "branches", {"U": u, "filling": filling, "seed": seed}, solve
+            yield {"nk": nk, "U": u, "filling": filling, "seed": seed}, solve
 
 
 def _reliability(model: TightBinding, nk: int, n_random: int) -> Iterator[_Case]:
@@ -199,6 +196,6 @@ def _reliability(model: TightBinding, nk: int, n_random: int) -> Iterator[_Case]
         def solve(u: float = u, filling: float = filling, seed: int = seed) -> Record:
             chosen = problem.at(U=u, filling=filling)
             state = chosen.solve(seed=seed, max_iterations=200)
-            return {**_summary(state, chosen), "start": state.start, "residual": state.residual}
+            return {**_summary(state), "start": state.start, "residual": state.residual}
 
-        yield "reliability", {"index": index, "U": u, "filling": filling, "seed": seed}, solve
+        yield {"nk": nk, "index": index, "U": u, "filling": filling, "seed": seed}, solve

@@ -25,6 +25,7 @@ _SCALARS = (
     "filling",
     "nk",
     "temperature",
+    "layer_potential",
     "reference",
     "spin",
     "start",

@@ -136,6 +136,17 @@ def staircase(size: int, steps: int = 4) -> list[tuple[slice, int]]:
     return [(slice(start, stop), stop) for start, stop in pairwise(edges)]
 
 
+def density_matrix(orbitals: BlochMatrices, occupation: NDArray[np.float64]) -> BlochMatrices:
+    """ρ_ij = Σ_n f_n ψ_i ψ_j* of states in columns with occupations (n_kept, M)."""
+    filled = int(np.nonzero(occupation.max(axis=0) > 1e-17)[0].max()) + 1
+    result = orbitals.map(torch.empty_like)
+    for b in range(len(result)):
+        columns = orbitals[b][:, :filled]
+        weight = torch.from_numpy(occupation[b, :filled]).to(columns.device, columns.real.dtype)
+        fill_density(columns, weight, out=result[b])
+    return result
+
+
 def fill_density(columns: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
     """Write Σ_n w_n ψ_n ψ_n† for columns (M, n), computing only its lower half."""
     if weight.dtype == torch.float32:

@@ -2,29 +2,29 @@
 
 import copy
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from .bloch import BlochMatrices
 from .coulomb import GateScreenedCoulomb
-from .fock import Exchange, Interaction, MeanField
+from .extrapolation import extrapolate
+from .fock import Interaction, MeanField
+from .guards import check_limits, check_parameters, memory_errors
 from .hopping import TightBinding
 from .problem import Problem
+from .reference import REFERENCES, hopping, subtract_reference
 from .scf import Iteration, Progress, iterate, load_progress, start_progress, worth_single
-from .starts import StartingField, starting_field
+from .starts import starting_field
 from .state import HartreeFockState
 from .symmetry import SymmetryReduction, candidate_operations, detect
 
 log = logging.getLogger(__name__)
-
-REFERENCES = ("decoupled", "average", "none")
 
 SPINS = {"collinear": (2, 1, 1.0), "restricted": (1, 1, 2.0), "noncollinear": (1, 2, 1.0)}
 """Treatment of spin: number of separate spins, components of an orbital, electrons it holds."""
@@ -63,7 +63,8 @@ class HartreeFock:
         Whether to use the symmetries that a start is found to keep. A mean field inherits them, so
         that a clean start stays in its symmetry class; without, only rounding decides.
     mixed_precision : bool
-        Whether to iterate in single precision first; the solution is in double precision always.
+        Whether to iterate in single precision first where that is quicker; the last iterations are in
+        double precision always.
 
     Raises
     ------
@@ -92,11 +93,13 @@ class HartreeFock:
         self._validate()
         self.n_spin, self.components, self.degeneracy = SPINS[spin]
         self._hartree = self._exchange = None
-        self._bare, self._offset = self._hopping(), 0.0
+        self._bare, self._offset = hopping(model, nk, self.device), 0.0
         if coulomb is not None:
             self._hartree = torch.from_numpy(coulomb.hartree(model.crystal)).to(self.device)
             self._exchange = torch.from_numpy(coulomb.exchange(model.crystal, nk)).to(self.device)
-            self._subtract_reference()
+            self._bare, self._offset = subtract_reference(
+                self._bare, model, self._exchange, reference, temperature
+            )
 
     def at(self, U: float | None = None, filling: float | None = None) -> "HartreeFock":
         """The same problem at another U or filling, sharing the interaction sums."""
@@ -149,10 +152,10 @@ class HartreeFock:
         MemoryError
             If the machine cannot hold the matrices.
         """
-        _check_limits(tolerance, max_iterations)
-        with _memory_errors(self):
+        check_limits(tolerance, max_iterations)
+        with self._memory_errors():
             kind, density, entropy = self._start(seed, start)
-            state = start_progress(density, entropy, self.mixed_precision and tolerance < 1)
+            state = start_progress(density, entropy, self.mixed_precision)
             return self._finish(kind, state, tolerance, max_iterations, callback, progress)
 
     def resume(
@@ -173,11 +176,16 @@ class HartreeFock:
         FileNotFoundError
             If there is no such file.
         ValueError
-            If the file is damaged or belongs to another problem.
+            If the file is damaged, belongs to another problem or has used up the iterations.
         """
-        _check_limits(tolerance, max_iterations)
+        check_limits(tolerance, max_iterations)
         stored = load_progress(path, self.label)
-        with _memory_errors(self):
+        if not stored.converged and len(stored.history) >= max_iterations:
+            raise ValueError(
+                f"the checkpoint {path} has used {len(stored.history)} iterations already; "
+                f"max_iterations must be larger, not {max_iterations}"
+            )
+        with self._memory_errors():
             return self._finish(stored.kind, stored, tolerance, max_iterations, callback, progress)
 
     @property
@@ -193,6 +201,7 @@ class HartreeFock:
             "coulomb": repr(self.coulomb),
             "atoms": self.model.crystal.n_atoms,
             "hopping": float(np.abs(self.model.values).sum()),
+            "layer_potential": self.model.layer_potential,
         }
 
     def problem(self, reduction: SymmetryReduction) -> Problem:
@@ -230,6 +239,7 @@ class HartreeFock:
             filling=self.filling,
             nk=self.nk,
             temperature=self.temperature,
+            layer_potential=self.model.layer_potential,
             coulomb=self.coulomb,
             reference=self.reference,
             spin=self.spin,
@@ -251,18 +261,23 @@ class HartreeFock:
         """Kind, density matrix and entropy that the iteration starts from."""
         if start is not None:
             states = [start] if isinstance(start, HartreeFockState) else list(start)
-            return states[-1].start, self._extrapolated(states), states[-1].entropy
+            limit = self._reduction(lambda spin, k, v: v)
+            return states[-1].start, extrapolate(states, self.U, limit, self.device), states[-1].entropy
         crystal = self.model.crystal
         field = starting_field(crystal, seed)
         ks = crystal.k_grid(self.nk)
         fields = {
-            (spin, k): self._field(field, spin, ks[k]) for spin in range(self.n_spin) for k in range(len(ks))
+            (spin, k): field.spinor_matrix(crystal, ks[k])
+            if self.components == 2
+            else field.matrix(spin, crystal, ks[k])
+            for spin in range(self.n_spin)
+            for k in range(len(ks))
         }
-        reduction = self._common(lambda spin, k, v: fields[spin, k] @ v)
+        reduction = self._reduction(lambda spin, k, v: fields[spin, k] @ v)
         problem = self.problem(reduction)
         perturbed = BlochMatrices.build(
             reduction,
-            lambda spin, k: self._spinor(self._bare_hopping(k)) + fields[spin, k].toarray(),
+            lambda spin, k: self._spinor(self.model.hamiltonian(ks[k])) + fields[spin, k].toarray(),
             self.device,
         )
         if self.mixed_precision and worth_single(perturbed):
@@ -270,12 +285,7 @@ class HartreeFock:
         density, entropy = problem.density_matrix(problem.diagonalise(perturbed))
         return field.kind, density, entropy
 
-    def _field(self, field: StartingField, spin: int, k: NDArray[np.float64]) -> csr_array:
-        if self.components == 2:
-            return field.spinor_matrix(self.model.crystal, k)
-        return field.matrix(spin, self.model.crystal, k)
-
-    def _common(self, apply: Callable[[int, int, NDArray], NDArray]) -> SymmetryReduction:
+    def _reduction(self, apply: Callable[[int, int, NDArray], NDArray]) -> SymmetryReduction:
         """The symmetries that both the Hamiltonian and some field keep, as far as they are wanted."""
         crystal = self.model.crystal
         if not self.symmetry:
@@ -286,95 +296,18 @@ class HartreeFock:
         common = [o for o in found.operations if o.name.replace(" flip", "") in kept]
         return SymmetryReduction(crystal, self.nk, self.n_spin, common, self.components)
 
-    def _extrapolated(self, states: list[HartreeFockState]) -> BlochMatrices:
-        """Density matrix at this U from the polynomial in U through those of the states."""
-        for state in states:
-            shape = (self.n_spin, self.nk**2, self.components * self.model.crystal.n_atoms)
-            if state.energies.shape != shape:
-                raise ValueError(
-                    f"a start has {state.crystal.n_atoms} atoms, nk = {state.nk} and {state.spin} spins, "
-                    f"this problem {self.model.crystal.n_atoms} atoms, nk = {self.nk} and {self.spin} spins"
-                )
-        U = np.array([state.U for state in states])
-        if len(np.unique(U)) != len(U):
-            raise ValueError("states to extrapolate from must have different U")
-        shares = [np.prod([(self.U - b) / (a - b) for b in U if b != a]) for a in U]
-        reduction = states[0].orbitals.reduction
-        for state in states[1:]:
-            reduction = reduction.restricted_to(state.orbitals.reduction)
-        if not self.symmetry:
-            reduction = reduction.restricted_to(self._common(lambda spin, k, v: v))
-        total: BlochMatrices | None = None
-        for share, state in zip(shares, states, strict=True):
-            part = state.density_matrix(reduction, self.device).map(lambda stack, s=share: s * stack)
-            total = part if total is None else total.map(torch.add, part)
-        assert total is not None
-        return total
-
-    def _hopping(self) -> BlochMatrices:
-        """H(k) in eV of the crystal, one spin, reduced by the symmetries it has."""
-        crystal = self.model.crystal
-        sparse = [csr_array(self._bare_hopping(k)) for k in range(self.nk**2)]
-        reduction = detect(crystal, self.nk, 1, lambda spin, k, v: sparse[k] @ v)
-        return BlochMatrices.build(reduction, lambda spin, k: sparse[k].toarray(), self.device)
-
-    def _bare_hopping(self, k: int) -> NDArray[np.complex128]:
-        return self.model.hamiltonian(self.model.crystal.k_grid(self.nk)[k])
-
-    def _subtract_reference(self) -> None:
-        """Take the exchange field of the reference density, already in the hoppings, out of them."""
-        n, reduction = self.model.crystal.n_atoms, self._bare.reduction
-        if self.reference == "none" or self._exchange is None:
-            return
-        if self.reference == "decoupled":
-            ks = self.model.crystal.k_grid(self.nk)
-            layers = BlochMatrices.build(reduction, lambda _, k: self.model.decoupled(ks[k]), self.device)
-            problem = Problem(
-                {}, MeanField(layers, 0.0, Interaction(0.0, None, None), 2.0), n, self.temperature
-            )
-            density, _ = problem.density_matrix(problem.diagonalise(layers))
-        else:
-            density = BlochMatrices.build(reduction, lambda *_: np.eye(n) / 2, self.device)
-        field = Exchange(self._exchange, reduction)(density).mirrored()
-        self._offset = field.trace_product(density) / 2
-        self._bare = self._bare.map(torch.sub, field)
-
     def _spinor(self, matrix: NDArray) -> NDArray:
         """The same matrix for both components of a spinor."""
         return matrix if self.components == 1 else np.kron(np.eye(2), matrix)
 
+    def _memory_errors(self) -> AbstractContextManager[None]:
+        return memory_errors(self.n_spin * self.nk**2, self.components * self.model.crystal.n_atoms)
+
     def _validate(self) -> None:
-        n = self.model.crystal.n_atoms
-        if not self.U >= 0:
-            raise ValueError(f"U must be zero or positive (eV), not {self.U}")
-        if not -4 <= self.filling <= 4 or not 0 < n + self.filling < 2 * n:
-            raise ValueError(f"the filling must lie between -4 and 4 electrons per cell, not {self.filling}")
-        if self.nk != int(self.nk) or self.nk < 1:
-            raise ValueError(f"nk must be a positive number of k-points per direction, not {self.nk}")
+        check_parameters(self.model.crystal, self.U, self.filling, self.nk)
         if not self.temperature > 0:
             raise ValueError(f"the temperature must be positive (eV), not {self.temperature}")
         if self.reference not in REFERENCES:
             raise ValueError(f"reference must be one of {', '.join(REFERENCES)}, not {self.reference!r}")
         if self.spin not in SPINS:
             raise ValueError(f"spin must be one of {', '.join(SPINS)}, not {self.spin!r}")
-
-
-def _check_limits(tolerance: float, max_iterations: int) -> None:
-    if not tolerance > 0 or max_iterations < 1:
-        raise ValueError("the tolerance must be positive and max_iterations at least 1")
-
-
-@contextmanager
-def _memory_errors(problem: HartreeFock) -> Iterator[None]:
-    """Name the problem where the machine runs out of memory."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError) or "memory" in str(error):
-            n = problem.model.crystal.n_atoms * problem.components
-            size = 16 * problem.n_spin * problem.nk**2 * n**2 / 2**30
-            raise MemoryError(
-                f"not enough memory for {problem.nk}² k-points of {n} orbitals: without symmetry each "
-                f"set of matrices takes {size:.1f} GB"
-            ) from error
-        raise

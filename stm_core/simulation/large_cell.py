@@ -12,6 +12,7 @@ from scipy.special import erfc
 from tqdm.auto import tqdm
 
 from .coulomb import GateScreenedCoulomb
+from .guards import check_parameters
 from .hopping import TightBinding
 from .lattice import TwistedBilayer
 from .observables import fermi
@@ -102,12 +103,7 @@ class LargeCell:
     ) -> None:
         if not isinstance(model.crystal, TwistedBilayer):
             raise ValueError("a large cell must be a TwistedBilayer")
-        if not U >= 0:
-            raise ValueError(f"U must be zero or positive (eV), not {U}")
-        if not -4 <= filling <= 4:
-            raise ValueError(f"the filling must lie between -4 and 4 electrons per cell, not {filling}")
-        if nk != int(nk) or nk < 1:
-            raise ValueError(f"nk must be a positive number of k-points per direction, not {nk}")
+        check_parameters(model.crystal, U, filling, nk)
         if not 0 < temperature < window / (2 * TAIL):
             raise ValueError(
                 f"the temperature must be positive and below a {2 * TAIL:g}th of the window "

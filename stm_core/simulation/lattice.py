@@ -111,6 +111,20 @@ class Crystal:
         distance = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(ks, axis=0), axis=1))])
         return ks, distance, list(zip(names, distance[::n].tolist(), strict=True))
 
+    @cached_property
+    def point_group(self) -> dict[str, NDArray[np.int64]]:
+        """The operations of D6 that are symmetries, name -> (N,) permutation of the atoms.
+
+        All twelve for a twisted bilayer without strain; with heterostrain the identity and the half turn.
+        """
+        operations = {}
+        for name, operation in hexagonal_group().items():
+            try:
+                operations[name] = self.permutation(operation)
+            except ValueError:  # not a symmetry
+                continue
+        return operations
+
     def permutation(self, operation: ArrayLike) -> NDArray[np.int64]:
         """Where a point operation about the origin takes each atom.
 
@@ -232,26 +246,6 @@ class TwistedBilayer(Crystal):
         bottom, top = (stretch_and_turn(_GRAPHENE, layer)[1] for layer in self.layer_lattices)
         return top - bottom
 
-    @cached_property
-    def point_group(self) -> dict[str, NDArray[np.int64]]:
-        """The operations of D6 that are symmetries, name -> (N,) permutation of the atoms.
-
-        All twelve without strain; a heterostrained cell keeps the identity and the half turn.
-        """
-        operations = {}
-        for turns in range(6):
-            turned = rotation(turns * np.pi / 3)
-            candidates = {
-                f"C6^{turns}": turned,
-                f"C6^{turns} C2x": turned @ np.diag([1.0, -1.0, -1.0]),
-            }
-            for name, operation in candidates.items():
-                try:
-                    operations[name] = self.permutation(operation)
-                except ValueError:  # strain took this one away
-                    continue
-        return operations
-
     def _vectors(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Moiré vectors (2, 2) and the layers' primitive vectors (2, 2, 2), in Å."""
         length = GRAPHENE_LATTICE * np.sqrt(3 * self.i**2 + 3 * self.i + 1)
@@ -273,6 +267,12 @@ def honeycomb() -> Crystal:
 def fractions(nk: int) -> NDArray[np.int64]:
     """Integer pairs (m1, m2) of an nk by nk grid, (nk², 2), the first running slowest."""
     return np.stack(np.meshgrid(np.arange(nk), np.arange(nk), indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def hexagonal_group() -> dict[str, NDArray[np.float64]]:
+    """The point group D6 about the z axis, name -> (3, 3): six turns, then each after C2x."""
+    turns = {f"C6^{n}": rotation(n * np.pi / 3) for n in range(6)}
+    return turns | {f"{name} C2x": turn @ np.diag([1.0, -1.0, -1.0]) for name, turn in turns.items()}
 
 
 def rotation(angle: float) -> NDArray[np.float64]:

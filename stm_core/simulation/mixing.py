@@ -31,7 +31,8 @@ class FockMixer:
     step on the free energy, whose gradient with respect to ρ_m is r_m, in the space of the past moves of
     ρ. Curvatures λ are in units of those without interaction, for which F[ρ_n] is the right step; each
     counts as |λ|, which leads away from saddle points (Dauphin et al., Advances in Neural Information
-    Processing Systems 27 (2014)). A mixed step that went uphill is taken back.
+    Processing Systems 27 (2014)). A mixed step that went uphill is taken back. DIIS gives way to such a
+    step where the residual has grown.
 
     Of each past iteration it keeps r and the changes of ρ and F[ρ], lower triangles in single precision:
     all shrink with the residual, and so does their rounding.
@@ -69,7 +70,7 @@ class FockMixer:
         density : BlochMatrices
             That density matrix.
         far : bool
-            Whether to go downhill instead of by DIIS.
+            Whether to go downhill in any case.
 
         Returns
         -------
@@ -93,7 +94,8 @@ class FockMixer:
         self._newest = fock, density
         self._extend_products(weights)
         self._mixed = len(self._moves) > 0
-        return self._combined(fock, self._newton() if far else self._least_residual())
+        grown = self._mixed and self._overlap[-1, -1] > self._overlap[-2, -2]
+        return self._combined(fock, self._newton() if far or grown else self._least_residual())
 
     def _forget_all_but_newest(self) -> None:
         for series in (self._changes, self._moves):

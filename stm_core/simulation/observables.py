@@ -190,7 +190,7 @@ def moire_magnetisation(state: MeanFieldState) -> MoireMagnetisation:
     crystal = state.crystal
     if not isinstance(crystal, TwistedBilayer):
         raise ValueError("stacking regions need a twisted bilayer")
-    spin, region = _spin_density(state), stacking_regions(crystal)
+    spin, region = spin_density(state), stacking_regions(crystal)
     staggered = (1.0 - 2.0 * crystal.sublattice)[:, None] * spin
     return MoireMagnetisation(
         spin,
@@ -213,7 +213,7 @@ def stacking_regions(crystal: TwistedBilayer) -> NDArray[np.str_]:
     return names[np.argmin(np.round(distance, 6), axis=1)]
 
 
-def _spin_density(state: MeanFieldState) -> NDArray[np.float64]:
+def spin_density(state: MeanFieldState) -> NDArray[np.float64]:
     """Spin of each atom along x, y, z, (N, 3)."""
     n_spin, n_k, size = state.energies.shape
     n = state.crystal.n_atoms

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
-from .lattice import TwistedBilayer, rotation
+from .lattice import TwistedBilayer, hexagonal_group
 
 _TURNS = np.arange(6)
 
@@ -58,9 +58,7 @@ class Orbits:
     @cached_property
     def permutations(self) -> NDArray[np.int64]:
         """(12, N): the six turns, then each turn after C2x."""
-        group = self.crystal.point_group
-        names = [f"C6^{n}" for n in _TURNS] + [f"C6^{n} C2x" for n in _TURNS]
-        return np.stack([group[name] for name in names])
+        return np.stack(list(self.crystal.point_group.values()))
 
     @cached_property
     def first(self) -> NDArray[np.int64]:
@@ -163,10 +161,7 @@ class Orbits:
             Points of the grid that each stands for; sums to nk².
         """
         grid = self.crystal.k_grid(nk)
-        operations = [
-            rotation(n * np.pi / 3)[:2, :2] @ np.diag([1.0, s]) for n in _TURNS for s in (1.0, -1.0)
-        ]
-        images = np.stack([grid @ operation.T for operation in operations])
+        images = np.stack([grid @ operation[:2, :2].T for operation in hexagonal_group().values()])
         steps = np.rint(images @ self.crystal.lattice.T * nk / (2 * np.pi)).astype(np.int64) % nk
         chosen, multiplicity = np.unique((steps @ [nk, 1]).min(axis=0), return_counts=True)
         return grid[chosen], multiplicity

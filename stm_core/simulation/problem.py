@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .bloch import BlochMatrices, expand_levels, fill_density
+from .bloch import BlochMatrices, density_matrix, expand_levels
 from .fock import MeanField
 from .observables import chemical_potential, fermi
 
@@ -78,10 +78,4 @@ class Problem:
             terms = occupation * np.log(occupation) + (1 - occupation) * np.log1p(-occupation)
         weights = levels.orbitals.reduction.weights
         entropy = -self.mean_field.degeneracy * float(weights @ np.nan_to_num(terms).sum(axis=1))
-        filled = int(np.nonzero(occupation.max(axis=0) > 1e-17)[0].max()) + 1
-        result = levels.orbitals.map(torch.empty_like)
-        for b in range(len(result)):
-            columns = levels.orbitals[b][:, :filled]
-            weight = torch.from_numpy(occupation[b, :filled]).to(columns.device, columns.real.dtype)
-            fill_density(columns, weight, out=result[b])
-        return result, entropy
+        return density_matrix(levels.orbitals, occupation), entropy

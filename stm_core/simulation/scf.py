@@ -40,6 +40,7 @@ class Progress:
     stage_began: int = 0
     single_iterations: int = 0
     verifying: bool = False
+    converged: bool = False
     mixture: Mixture | None = None
     plain_step: bool = True
     route: list[str] = field(default_factory=lambda: [STAGES[0].name])
@@ -92,7 +93,9 @@ def iterate(
     FloatingPointError
         If the iteration produces a value that is not finite.
     """
-    converged = False
+    if progress.converged and progress.fock is not None and progress.history[-1][0] < tolerance:
+        return problem.diagonalise(progress.fock), True
+    progress.converged = False
     with tqdm(
         total=max_iterations,
         initial=len(progress.history),
@@ -100,7 +103,7 @@ def iterate(
         leave=False,
         disable=not show,
     ) as bar:
-        while not converged and len(progress.history) < max_iterations:
+        while not progress.converged and len(progress.history) < max_iterations:
             precise, stage = not progress.single, STAGES[progress.stage]
             levels = _step(problem, progress)
             residual, energy = progress.history[-1]
@@ -110,9 +113,9 @@ def iterate(
                 )
             small = precise and stage.plain and residual < tolerance
             # A mixed step may be small because the mixing stalls; only a plain one proves convergence.
-            converged = small and progress.plain_step
+            progress.converged = small and progress.plain_step
             progress.verifying = small
-            if not converged:
+            if not progress.converged:
                 _choose_stage(problem, progress, residual)
             bar.update()
             bar.set_postfix(residual=f"{residual:.1e}")
@@ -128,7 +131,7 @@ def iterate(
                         save=lambda path: save_progress(path, problem, progress),
                     )
                 )
-    return levels, converged
+    return levels, progress.converged
 
 
 def _step(problem: Problem, progress: Progress) -> Levels:

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from .archive import read_archive, write_archive
-from .bloch import BlochMatrices, expand_levels, fill_density, site_sum
+from .bloch import BlochMatrices, density_matrix, expand_levels, site_sum
 from .coulomb import GateScreenedCoulomb
 from .fock import site_densities
 from .lattice import Crystal, TwistedBilayer
-from .observables import LAYERS, fermi, indirect_gap, order_parameters, thermal_kernel
+from .observables import LAYERS, fermi, indirect_gap, order_parameters, spin_density, thermal_kernel
 from .starts import intralayer_bonds
 from .symmetry import SymmetryReduction
 
@@ -30,6 +30,8 @@ class HartreeFockState:
         In eV, electrons per cell from neutrality, eV.
     nk : int
         k-points per direction.
+    layer_potential : float
+        Of the model, in eV.
     coulomb : GateScreenedCoulomb or None
     reference, spin : str
         Reference density of the exchange, treatment of spin.
@@ -57,6 +59,7 @@ class HartreeFockState:
     filling: float
     nk: int
     temperature: float
+    layer_potential: float
     coulomb: GateScreenedCoulomb | None
     reference: str
     spin: str
@@ -115,12 +118,7 @@ class HartreeFockState:
     ) -> BlochMatrices:
         """Density matrix ρ_ij(k) = Σ_n f ψ_i ψ_j*, kept for another symmetry group if one is given."""
         occupation = fermi(self.levels - self.chemical_potential, self.temperature)
-        filled = int(np.nonzero(occupation.max(axis=0) > 1e-17)[0].max()) + 1
-        density = self.orbitals.map(torch.empty_like)
-        for b in range(len(density)):
-            columns = self.orbitals[b][:, :filled]
-            weight = torch.from_numpy(occupation[b, :filled]).to(columns.real.dtype)
-            fill_density(columns, weight, out=density[b])
+        density = density_matrix(self.orbitals, occupation)
         if reduction is not None and reduction.names != self.orbitals.reduction.names:
             cpu, whole = torch.device("cpu"), density
             density = BlochMatrices.build(reduction, lambda s, k: whole.unfold(s, k).numpy(), cpu)
@@ -134,9 +132,7 @@ class HartreeFockState:
     @cached_property
     def spin_density(self) -> NDArray[np.float64]:
         """Spin vector of every atom in units of ħ/2, (N, 3)."""
-        up, down, flip = site_densities(self.density_matrix())
-        # ρ_ij = ⟨c†_j c_i⟩, so that the up-down element is ⟨s_x⟩ - i⟨s_y⟩ over two.
-        return np.column_stack([2 * flip.real, -2 * flip.imag, up - down])
+        return spin_density(self)
 
     @property
     def gap(self) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .lattice import Crystal, fractions, rotation
+from .lattice import Crystal, fractions, hexagonal_group
 
 Apply = Callable[[int, int, NDArray[np.complex128]], NDArray[np.complex128]]
 
@@ -57,21 +57,17 @@ def candidate_operations(crystal: Crystal, n_spin: int) -> list[Operation]:
         The identity first. Whether a mean field keeps them is for ``detect`` to find.
     """
     result = []
-    for axis in ("", " C2x"):
-        for turns in range(6):
-            spatial = rotation(turns * np.pi / 3) @ np.diag([1.0, -1.0, -1.0] if axis else [1.0, 1.0, 1.0])
-            try:
-                permutation = crystal.permutation(spatial)
-            except ValueError:
-                continue
-            moved = (crystal.positions @ spatial.T - crystal.positions[permutation])[:, :2]
-            shift = np.rint(moved @ np.linalg.inv(crystal.lattice)).astype(int)
-            turn = crystal.reciprocal @ spatial[:2, :2].T @ crystal.lattice.T / (2 * np.pi)
-            for flips in (False, True)[:n_spin]:
-                for conjugates in (False, True):
-                    name = f"C6^{turns}{axis}" + " flip" * flips + " conjugate" * conjugates
-                    signed = np.rint(-turn if conjugates else turn).astype(int)
-                    result.append(Operation(name, permutation, shift, signed, flips, conjugates))
+    group = hexagonal_group()
+    for name, permutation in crystal.point_group.items():
+        spatial = group[name]
+        moved = (crystal.positions @ spatial.T - crystal.positions[permutation])[:, :2]
+        shift = np.rint(moved @ np.linalg.inv(crystal.lattice)).astype(int)
+        turn = crystal.reciprocal @ spatial[:2, :2].T @ crystal.lattice.T / (2 * np.pi)
+        for flips in (False, True)[:n_spin]:
+            for conjugates in (False, True):
+                full = name + " flip" * flips + " conjugate" * conjugates
+                signed = np.rint(-turn if conjugates else turn).astype(int)
+                result.append(Operation(full, permutation, shift, signed, flips, conjugates))
     return result
 
 
@@ -212,12 +208,13 @@ def detect(crystal: Crystal, nk: int, n_spin: int, apply: Apply, components: int
     rng = np.random.default_rng(0)
     size = components * crystal.n_atoms
     vector = rng.normal(size=size) + 1j * rng.normal(size=size)
-    everything = SymmetryReduction(crystal, nk, n_spin, candidate_operations(crystal, n_spin)[:1], components)
+    candidates = candidate_operations(crystal, n_spin)
+    everything = SymmetryReduction(crystal, nk, n_spin, candidates[:1], components)
     images = [[apply(spin, k, vector) for k in range(nk**2)] for spin in range(n_spin)]
     scale = max(float(np.abs(image).max()) for row in images for image in row)
     found = [
         operation
-        for operation in candidate_operations(crystal, n_spin)
+        for operation in candidates
         if _keeps(everything, operation, apply, vector, images, _SAME * max(scale, 1e-300))
     ]
     return SymmetryReduction(crystal, nk, n_spin, found, components)

@@ -1,5 +1,7 @@
 """What a state reports, and that it survives the disk."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -153,12 +155,23 @@ def test_the_valley_start_tells_the_valleys_of_graphene_apart():
 
 def test_save_and_load_round_trip(state, tmp_path):
     path = tmp_path / "state.npz"
+    state = replace(state, layer_potential=0.02)
     state.save(path)
     loaded = HartreeFockState.load(path)
     for name in ("levels", "energies", "history"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(state, name))
     np.testing.assert_allclose(loaded.density, state.density, rtol=1e-14)
-    for name in ("U", "start", "gap", "coulomb", "route", "symmetry", "spin", "free_energy"):
+    for name in (
+        "U",
+        "layer_potential",
+        "start",
+        "gap",
+        "coulomb",
+        "route",
+        "symmetry",
+        "spin",
+        "free_energy",
+    ):
         assert getattr(loaded, name) == getattr(state, name)
     np.testing.assert_allclose(loaded.ldos(), state.ldos(), rtol=1e-13)
     np.testing.assert_array_equal(loaded.orbitals_at(1, 3), state.orbitals_at(1, 3))
