@@ -64,11 +64,13 @@ def test_residuals_and_electron_numbers(converged):
 
 
 def test_a_warm_sample_starts_from_a_lower_u_of_its_own_chain(shipped):
-    for sample in np.flatnonzero(shipped.previous_U.values != COLD):
-        one = shipped.isel(sample=sample)
-        same = (shipped.filling == one.filling) & (shipped.seed == one.seed)
-        assert one.previous_U < one.U
-        assert one.previous_U.values in shipped.U.values[(same & shipped.converged).values]
+    U, before = shipped.U.values, shipped.previous_U.values
+    warm = before != COLD
+    assert np.all(before[warm] < U[warm])
+    points = np.column_stack([U, shipped.filling.values, shipped.seed.values])
+    started = np.column_stack([before, points[:, 1:]])[warm]
+    there = {tuple(point) for point in points[shipped.converged.values].tolist()}
+    assert {tuple(point) for point in started.tolist()} <= there
 
 
 @pytest.mark.parametrize("seed", [0, 1])
