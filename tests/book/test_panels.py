@@ -94,7 +94,7 @@ BAD = {
     "nan.txt": (b"0 0 1\n1 0 nan\n", "only finite numbers are read"),
     "empty.txt": (b"", "is empty"),
     "dark.txt": (b"0 0 0\n1 1 0\n", "holds zeros only"),
-    "noise.npy": (b"\x93NUMPY\x01\x00", "is"),
+    "noise.npy": (b"\x93NUMPY\x01\x00", "is no .npy array"),
     "photo.png": (b"not a picture", "is no picture that can be read"),
     "notes.docx": (b"", "is not read here; accepted are .txt"),
 }

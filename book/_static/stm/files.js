@@ -69,7 +69,8 @@ globalThis.stm = globalThis.stm || {};
   stm.readArray = function (name, buffer) {
     const bytes = new Uint8Array(buffer);
     const view = new DataView(buffer);
-    if (String.fromCharCode(...bytes.slice(1, 6)) !== "NUMPY" || bytes[6] > 3) refuse(`${name} is no .npy array.`);
+    const magic = bytes.length > 12 && String.fromCharCode(...bytes.slice(1, 6)) === "NUMPY" && bytes[6] <= 3;
+    if (!magic) refuse(`${name} is no .npy array.`);
     const [from, length] = bytes[6] === 1 ? [10, view.getUint16(8, true)] : [12, view.getUint32(8, true)];
     const header = new TextDecoder("latin1").decode(bytes.slice(from, from + length));
     const found = /'descr': *'([<>|])(\w\d)'.*'fortran_order': *(True|False).*'shape': *\(([\d, ]*)\)/.exec(header);
