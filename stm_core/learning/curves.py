@@ -82,7 +82,7 @@ class BraggCurves(Solved):
         error = np.mean([each.error for each in fits], axis=0)
         self.keep(
             grid=grid,
-            curves=np.stack([each.curve for each in fits]),
+            curves=np.stack([each.curve for each in fits]).astype(np.float32),
             error=error + _FLOOR**2 * error.mean() + np.finfo(np.float32).tiny,
             growth=np.mean([each.growth for each in fits], axis=0),
             beyond=np.stack([each.beyond for each in fits]),
@@ -90,11 +90,11 @@ class BraggCurves(Solved):
 
     def restore(self, weights: dict[str, torch.Tensor]) -> None:
         super().restore(weights)
-        grid = self.grid.double().numpy()
+        grid = self.grid.numpy()
         fine = np.linspace(grid[0], grid[-1], _FINER * (len(grid) - 1) + 1)
         refine = torch.as_tensor(make_interp_spline(grid, np.eye(len(grid)))(fine))
-        far = (refine @ self.beyond.double().T).clamp(min=0).T.reshape(-1, 1)
-        variance = self.error.double() + far**2 * self.growth.double()
+        far = (refine @ self.beyond.T).clamp(min=0).T.reshape(-1, 1)
+        variance = self.error + far**2 * self.growth
         templates = (refine @ self.curves.double()).flatten(0, 1)
         made = {"fine": torch.as_tensor(fine), "templates": templates, "variance": variance}
         for name, tensor in made.items():  # from what is kept, so not kept themselves
@@ -115,7 +115,7 @@ class BraggCurves(Solved):
         cost = cost / number[:, None]
         best = cost.argmin(dim=1)
         U, spread = self._parabola(cost, best)
-        distance = ((values - self.templates[best]) ** 2 * known / self.error.double()).sum(dim=1) / number
+        distance = ((values - self.templates[best]) ** 2 * known / self.error).sum(dim=1) / number
         # Where χ² says that the errors are larger than thought, so is that of U (the scale factor of the
         # Particle Data Group, Phys. Rev. D 110, 030001 (2024), section 5.2).
         return Reading(U, spread * distance.clamp(min=1).sqrt(), distance)

@@ -42,28 +42,30 @@ class BraggProcess(Solved):
     scale: torch.Tensor
 
     def solve(self, inputs: torch.Tensor, U: np.ndarray, branch: np.ndarray) -> None:
-        flat = inputs.flatten(1).double().numpy()
+        flat, values = inputs.flatten(1).double().numpy(), np.asarray(U, dtype=float)
         pca = PCA(min(self.config.n_components, len(flat) - 1), svd_solver="full").fit(flat)
         unit = np.sqrt(pca.explained_variance_[0])
         scores = pca.transform(flat) / unit
-        kernel = ConstantKernel(10.0, (1e-2, 1e5)) * RBF(2.0, (1e-1, 1e2)) + WhiteKernel(1e-4, (1e-8, 1.0))
+        kernel = ConstantKernel(10.0, (1e-2, 1e5)) * RBF(2.0, (1e-1, 1e2)) + WhiteKernel(1e-4, (1e-7, 1.0))
         process = GaussianProcessRegressor(kernel, normalize_y=True, n_restarts_optimizer=2, random_state=0)
         with warnings.catch_warnings():
             # A bound that is met is an answer here: data without noise has none.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            process.fit(scores, np.asarray(U, dtype=float))
+            process.fit(scores, values)
         found = cast(Any, process.kernel_)
+        noisy = found(scores) + process.alpha * np.eye(len(scores))
         self.keep(
             origin=pca.mean_,
             components=pca.components_,
             known=scores,
             weights=np.asarray(process.alpha_),
-            whiten=np.linalg.inv(cholesky(found(scores) + process.alpha * np.eye(len(scores)), lower=True)),
+            # The largest of them, and of the spread alone.
+            whiten=np.linalg.inv(cholesky(noisy, lower=True)).astype(np.float32),
             scale=np.array(
                 [
                     unit,
-                    float(np.mean(U)),
-                    float(np.std(U)),
+                    values.mean(),
+                    values.std(),
                     found.k1.k1.constant_value,
                     found.k1.k2.length_scale,
                     found.k2.noise_level,
@@ -72,7 +74,7 @@ class BraggProcess(Solved):
         )
 
     def _scores(self, inputs: torch.Tensor) -> torch.Tensor:
-        return (inputs.flatten(1) - self.origin) @ self.components.T / self.scale[0]
+        return (inputs.flatten(1).double() - self.origin) @ self.components.T / self.scale[0]
 
     def features(self, inputs: torch.Tensor) -> torch.Tensor:
         """Scores and the length of what they leave out, (n, n_components + 1)."""
@@ -82,12 +84,12 @@ class BraggProcess(Solved):
         return torch.cat([scores, left], dim=1)
 
     def read(self, inputs: torch.Tensor) -> Reading:
-        _, mean, deviation, amplitude, length, noise = self.scale.double()
-        apart = self._scores(inputs).double()[:, None] - self.known.double()
+        _, mean, deviation, amplitude, length, noise = self.scale
+        apart = self._scores(inputs)[:, None] - self.known
         kernel = amplitude * torch.exp(-(apart**2).sum(dim=2) / (2 * length**2))
         explained = ((kernel @ self.whiten.double().T) ** 2).sum(dim=1)
         spread = (amplitude + noise - explained).clamp(min=1e-8).sqrt()
-        return Reading(mean + deviation * (kernel @ self.weights.double()), deviation * spread)
+        return Reading(mean + deviation * (kernel @ self.weights), deviation * spread)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """U (n,) in eV of normalised amplitudes (n, n_bias, n_stars)."""

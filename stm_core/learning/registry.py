@@ -82,8 +82,8 @@ class Solved(Model):
         raise NotImplementedError
 
     def keep(self, **buffers: np.ndarray) -> None:
-        """Keep arrays as the model's buffers, in single precision."""
-        self.restore({name: torch.as_tensor(array, dtype=torch.float32) for name, array in buffers.items()})
+        """Keep arrays as the model's buffers."""
+        self.restore({name: torch.as_tensor(array) for name, array in buffers.items()})
 
     def restore(self, weights: dict[str, torch.Tensor]) -> None:
         for name, tensor in weights.items():
