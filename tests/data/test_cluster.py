@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from distributed import WorkerPlugin
 
 from stm_core.data import Sweep, SweepPlan
 from stm_core.data.workers import local_client
@@ -61,20 +62,24 @@ def test_killed_workers_cost_nothing(client, undisturbed, tmp_path):
 
 
 def test_a_failure_on_a_worker_is_listed(client, tmp_path):
-    def break_solver():
-        def broken(problem, **options):
-            raise FloatingPointError("the mean field is not finite")
+    class BrokenSolver(WorkerPlugin):
+        """Reaches the workers that come back after a kill as well."""
 
-        HartreeFock.solve, HartreeFock.kept = broken, HartreeFock.solve
+        name = "broken-solver"
 
-    def mend_solver():
-        HartreeFock.solve = HartreeFock.kept
+        def setup(self, worker):
+            def broken(problem, **options):
+                raise FloatingPointError("the mean field is not finite")
 
-    client.restart()  # a worker killed before may still be on its way back, and would come back unbroken
-    client.run(break_solver)
+            self.kept, HartreeFock.solve = HartreeFock.solve, broken
+
+        def teardown(self, worker):
+            HartreeFock.solve = self.kept
+
+    client.register_plugin(BrokenSolver())
     try:
         sweep = Sweep(plan(U=(0, 1), seed=(0,)), tmp_path)
         sweep.run(client, progress=False)
     finally:
-        client.run(mend_solver)
+        client.unregister_worker_plugin("broken-solver")
     assert set(sweep.status().problems.values()) == {"FloatingPointError: the mean field is not finite"}

@@ -86,7 +86,9 @@ def test_the_magnitude_needs_no_origin(cell):
     ldos = np.random.default_rng(0).uniform(0.5, 1.5, len(cell.layer))[cell.layer == 1]
     xy = cell.positions[cell.layer == 1, :2] / 2.46
     config = BraggConfig(bias=(0.0,), n_stars=4, channel="magnitude", i=4)
-    np.testing.assert_allclose(config.of_ldos(xy + np.array([0.3, 1.7]), ldos), config.of_ldos(xy, ldos), atol=1e-6)
+    np.testing.assert_allclose(
+        config.of_ldos(xy + np.array([0.3, 1.7]), ldos), config.of_ldos(xy, ldos), atol=1e-6
+    )
 
 
 def test_a_dataset_and_its_ldos_tables_give_the_same_inputs(small_dataset_path):
