@@ -121,7 +121,7 @@ def test_imagenet_weights_that_cannot_be_fetched_are_named(monkeypatch):
 @pytest.mark.parametrize(
     "name, options, message",
     [
-        ("vgg", {}, "known models are cnn, fc, resnet18"),
+        ("vgg", {}, "known models are bragg, .*cnn, fc, resnet18"),
         ("cnn", {"depth": 3}, "no option depth; its options are .*channels"),
         ("cnn", {"image_size": 4}, "image_size is 4, but 3 blocks need 8"),
         ("resnet18", {"image_size": 16}, "image_size is 16, but must be at least 32"),

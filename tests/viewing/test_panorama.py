@@ -9,6 +9,7 @@ from stm_core.viewing import bias_figure, cover_figure, figure_html, road_figure
 from stm_core.viewing.panorama import relative
 from stm_core.viewing.scene import FLOOR
 from stm_core.viewing.spectrum import stacking_regions
+from stm_core.viewing.stage import grey_steps
 
 N_K = 61
 PAGE = 3e6  # bytes, promised for a figure of a page
@@ -88,6 +89,6 @@ def test_bias_slider_has_a_stop_for_each_bias_with_its_own_map_picture_and_level
     for frame, values, image in zip(figure.frames, ldos, images, strict=True):
         atoms, picture, point = frame.data
         np.testing.assert_allclose(atoms.marker.color, values / values.mean(), rtol=1e-5)
-        np.testing.assert_allclose(picture.z, np.log10(np.maximum(image, FLOOR)), rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(picture.z, grey_steps(image, "linear"))
         assert point.y[0] == pytest.approx(values.mean())
     assert len(figure_html(figure)) < PAGE
