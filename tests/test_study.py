@@ -129,7 +129,7 @@ def test_a_page_says_what_it_was_made_from(template):
     made = re.sub("<[^>]+>", "", page(template, "notebooks/01_second"))
     assert "How this page was made" in made
     assert "seed = 7" in made
-    assert "papermill notebooks/01_second.ipynb out.ipynb -p seed 7 -p U 4.0" in unescape(made)
+    assert "papermill notebooks/01_second.ipynb out.ipynb -p U 4.0 -p seed 7" in unescape(made)
     executed = template / "_build" / "html" / "_sources" / "notebooks" / "01_second.ipynb"
     assert nbformat.read(executed, as_version=4).cells[-2].outputs
     assert f'_sources/notebooks/{executed.name}" download' in page(template, "notebooks/01_second")
