@@ -27,7 +27,7 @@ def ask_for_scripts(app: Sphinx, page: str, template: str, context: dict[str, An
 def describe_figures(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Give each figure without words of its own those of the paragraph that follows it.
 
-    The study's pages say below each figure what to see in it.
+    The study's pages say below each figure what to see in it. The cells of a table are no such words.
     """
     for figure, words in _figures_and_words(doctree):
         if isinstance(figure, nodes.image):
@@ -54,7 +54,9 @@ def _figures_and_words(doctree: nodes.document) -> Iterator[tuple[nodes.Element,
 def _figure_or_paragraph(node: nodes.Node) -> bool:
     if isinstance(node, nodes.raw):
         return PLOTLY in node.astext()
-    return isinstance(node, nodes.image | nodes.paragraph)
+    if isinstance(node, nodes.paragraph):
+        return not isinstance(node.parent, nodes.entry)
+    return isinstance(node, nodes.image)
 
 
 def _shortened(text: str) -> str:

@@ -8,6 +8,7 @@ is one of these states at all.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import ClassVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from stm_core.learning.registry import Reading, Solved, register
 
 LENGTHS = (0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)  # eV, over which an amplitude changes
 NUGGETS = (1e-9, 1e-6, 1e-3, 1e-1, 1.0)  # variance of the noise over that of the curve
+SHARES = (0.0, 0.5, 0.9, 0.99)  # of the variance, common to all branches
 _LEAST_KNOWN = 3  # values of U that make a curve
 _FLOOR = 1e-2  # of the root mean square error: no amplitude is trusted further
 _STEP = 0.1  # eV between the points of a curve that is kept
@@ -70,22 +72,21 @@ class BraggCurves(Solved):
 
     def solve(self, inputs: torch.Tensor, U: np.ndarray, branch: np.ndarray) -> None:
         values = inputs.reshape(len(inputs), -1).double().numpy()
+        drawn = [k for k in np.unique(branch) if len(np.unique(U[branch == k])) >= _LEAST_KNOWN]
+        if not drawn:
+            raise ValueError(f"no branch has {_LEAST_KNOWN} values of U, which a curve needs")
+        mine = np.isin(branch, drawn)
+        known = _Known.of(U[mine].astype(float), branch[mine], values[mine])
         n = round((self.config.high - self.config.low) / _STEP)
         grid = self.config.low + _STEP * np.arange(n + 1)
-        fits = [
-            _Branch.of(U[mine], values[mine], grid)
-            for label in np.unique(branch)
-            if len(np.unique(U[mine := branch == label])) >= _LEAST_KNOWN
-        ]
-        if not fits:
-            raise ValueError(f"no branch has {_LEAST_KNOWN} values of U, which a curve needs")
-        error = np.mean([each.error for each in fits], axis=0)
+        curves, missed, extrapolated = _smooth(known, grid)
+        error = (missed**2).mean(axis=0) + known.scatter
         self.keep(
             grid=grid,
-            curves=np.stack([each.curve for each in fits]).astype(np.float32),
+            curves=curves.astype(np.float32),
             error=error + _FLOOR**2 * error.mean() + np.finfo(np.float32).tiny,
-            growth=np.mean([each.growth for each in fits], axis=0),
-            beyond=np.stack([each.beyond for each in fits]),
+            growth=(extrapolated**2).mean(axis=0),
+            beyond=known.beyond(grid),
         )
 
     def restore(self, weights: dict[str, torch.Tensor]) -> None:
@@ -136,57 +137,70 @@ class BraggCurves(Solved):
 
 
 @dataclass(frozen=True)
-class _Branch:
-    """A branch's curves on the grid, (n_grid, n_features), and how wrong they are, squared, (n_features,)."""
+class _Known:
+    """Mean amplitudes (n, n_features) at each U (n,) of each branch (n,), and how far samples scatter."""
 
-    curve: NDArray[np.float64]
-    error: NDArray[np.float64]
-    growth: NDArray[np.float64]
-    beyond: NDArray[np.float64]
+    U: NDArray[np.float64]
+    branch: NDArray[np.int64]
+    mean: NDArray[np.float64]
+    scatter: NDArray[np.float64]
 
     @classmethod
-    def of(cls, U: NDArray, values: NDArray, grid: NDArray) -> _Branch:
-        nodes, place = np.unique(U, return_inverse=True)
-        count = np.bincount(place)[:, None]
-        mean = np.stack([values[place == k].mean(axis=0) for k in range(len(nodes))])
-        scatter = ((values - mean[place]) ** 2).sum(axis=0) / max(len(values) - len(nodes), 1)
-        curve, missed, beyond = _smooth(nodes.astype(float), mean, grid)
-        gaps = np.diff(nodes)
-        below, above = (nodes[0] - grid) / gaps[0], (grid - nodes[-1]) / gaps[-1]
-        return cls(
-            curve,
-            (missed**2).mean(axis=0) + scatter * (1 - 1 / count.mean()),
-            (beyond**2).mean(axis=0),
-            np.clip(np.maximum(below, above), 0, None),
-        )
+    def of(cls, U: NDArray, branch: NDArray, values: NDArray) -> _Known:
+        nodes, place = np.unique(np.stack([branch, U]), axis=1, return_inverse=True)
+        place = place.reshape(-1)
+        count = np.bincount(place)
+        mean = np.stack([values[place == k].mean(axis=0) for k in range(len(count))])
+        variance = ((values - mean[place]) ** 2).sum(axis=0) / max(len(values) - len(count), 1)
+        labels = np.unique(nodes[0], return_inverse=True)[1]
+        return cls(nodes[1], labels, mean, variance * (1 - 1 / count.mean()))
+
+    def _ranges(self) -> list[NDArray[np.float64]]:
+        return [self.U[self.branch == k] for k in range(self.branch.max() + 1)]
+
+    @property
+    def ends(self) -> NDArray[np.bool_]:
+        """Whether a node is the first or the last of its branch, (n,)."""
+        ranges = self._ranges()
+        return np.array([U in (ranges[k][0], ranges[k][-1]) for U, k in zip(self.U, self.branch, strict=True)])
+
+    def beyond(self, grid: NDArray) -> NDArray[np.float64]:
+        """How far outside its branch each place is, over the gap between the last two, (n_branches, n_grid)."""
+        below = [(U[0] - grid) / (U[1] - U[0]) for U in self._ranges()]
+        above = [(grid - U[-1]) / (U[-1] - U[-2]) for U in self._ranges()]
+        return np.clip(np.maximum(below, above), 0, None)
 
 
-def _smooth(U: NDArray, values: NDArray, grid: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-    """Regression of each column of values (n, n_features) over U, by what it misses least.
+def _smooth(known: _Known, grid: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """Curves (n_branches, n_grid, n_features) by what they miss least, and what they miss.
 
-    A value inside is missed by the curve through the others. The first and the last would be extrapolated
-    when left out: they are missed by the curve itself, and the extrapolation is returned beside,
-    (2, n_features).
+    A value inside is missed by the curves through all other U. The first and the last of a branch would be
+    extrapolated when left out: they are missed by the curve itself, and the extrapolation is returned beside.
     """
-    mean, n_features = values.mean(axis=0), values.shape[1]
-    centred = values - mean
-    lowest = np.full(n_features, np.inf)
-    curve, missed = np.zeros((len(grid), n_features)), np.zeros_like(centred)
-    beyond = np.zeros((2, n_features))
-    ends = [0, -1]
-    for length in LENGTHS:
-        for nugget in NUGGETS:
-            inverse = np.linalg.inv(_kernel(U, U, length) + nugget * np.eye(len(U)))
-            weights = inverse @ centred
-            residual = weights / np.diag(inverse)[:, None]
-            extrapolated = residual[ends]
-            residual[ends] = nugget * weights[ends]
-            wrong = (residual**2).mean(axis=0)
-            better = wrong < lowest
-            lowest = np.where(better, wrong, lowest)
-            missed[:, better], beyond[:, better] = residual[:, better], extrapolated[:, better]
-            curve[:, better] = (mean + _kernel(grid, U, length) @ weights)[:, better]
-    return curve, missed, beyond
+    U, mean = known.U, known.mean.mean(axis=0)
+    centred, ends = known.mean - mean, known.ends
+    same = known.branch[:, None] == known.branch
+    kin = np.arange(known.branch.max() + 1)[:, None] == known.branch
+    groups = [np.flatnonzero(U == value) for value in np.unique(U)]
+    lowest = np.full(centred.shape[1], np.inf)
+    curve = np.zeros((len(kin), len(grid), centred.shape[1]))
+    missed, extrapolated = np.zeros_like(centred), np.zeros((ends.sum(), centred.shape[1]))
+    for length, nugget, share in product(LENGTHS, NUGGETS, SHARES):
+        matrix = _kernel(U, U, length) * (share + (1 - share) * same)
+        inverse = np.linalg.inv(matrix + nugget * np.eye(len(U)))
+        weights = inverse @ centred
+        residual = np.empty_like(weights)
+        for group in groups:
+            residual[group] = np.linalg.solve(inverse[np.ix_(group, group)], weights[group])
+        outside = residual[ends]
+        residual[ends] = nugget * weights[ends]
+        wrong = (residual**2).mean(axis=0)
+        better = wrong < lowest
+        lowest = np.where(better, wrong, lowest)
+        missed[:, better], extrapolated[:, better] = residual[:, better], outside[:, better]
+        cross = _kernel(grid, U, length) * (share + (1 - share) * kin)[:, None]
+        curve[:, :, better] = mean + cross @ weights[:, better]
+    return curve, missed, extrapolated
 
 
 def _kernel(x: NDArray, y: NDArray, length: float) -> NDArray[np.float64]:

@@ -82,8 +82,7 @@ class FockMixer:
         if self._newest is not None:
             before, density_before = self._newest
             move = _difference(density, density_before)
-            rise = _dot(move, self._errors[-1], weights) + _dot(move, error, weights)
-            if far and self._mixed and rise > 0:
+            if far and self._mixed and self._rise(move, error, weights) > 0:
                 self._forget_all_but_newest()
                 return before
             self._moves.append(move)
@@ -92,10 +91,14 @@ class FockMixer:
         single = fock.precision == torch.float32
         self._noise.append(_NOISE**2 * fock.trace_product(fock) if single else 0.0)
         self._newest = fock, density
-        self._extend_products(weights)
+        self._make_room(weights)
         self._mixed = len(self._moves) > 0
         grown = self._mixed and self._overlap[-1, -1] > self._overlap[-2, -2]
-        return self._combined(fock, self._newton() if far or grown else self._least_residual())
+        return self._combined(fock, self._newton(weights) if far or grown else self._least_residual())
+
+    def _rise(self, move: list[Packed], error: list[Packed], weights: np.ndarray) -> float:
+        """Change of the free energy along a move, by the gradients at its two ends."""
+        return _dot(move, self._errors[-1], weights) + _dot(move, error, weights)
 
     def _forget_all_but_newest(self) -> None:
         for series in (self._changes, self._moves):
@@ -106,18 +109,13 @@ class FockMixer:
         self._overlap, self._slopes = self._overlap[-1:, -1:], np.zeros((0, 1))
         self._response, self._mixed = np.zeros((0, 0)), False
 
-    def _extend_products(self, weights: np.ndarray) -> None:
-        row = [_dot(error, self._errors[-1], weights) for error in self._errors]
-        self._overlap = _bordered(self._overlap, row, row, self.history)
-        if not self._moves:
-            return
-        past = [_dot(move, self._errors[-1], weights) for move in self._moves]
-        row = [_dot(self._moves[-1], error, weights) for error in self._errors]
-        # The first move comes with the second error.
-        slopes = self._slopes if len(self._slopes) else np.zeros((0, 1))
-        self._slopes = _bordered(slopes, row, past, self.history)[-len(past) :]
-        row = [_dot(move, self._changes[-1], weights) for move in self._moves]
-        self._response = _bordered(self._response, row, row, self.history - 1)
+    def _make_room(self, weights: np.ndarray) -> None:
+        """Extend the products by the newest iteration; those that only a step downhill needs wait for it."""
+        errors, moves = len(self._errors), len(self._moves)
+        self._overlap = _shifted(self._overlap, (errors, errors))
+        self._slopes = _shifted(self._slopes, (moves, errors))
+        self._response = _shifted(self._response, (moves, moves))
+        _fill(self._overlap, self._errors, self._errors, weights, symmetric=True)
 
     def _combined(self, fock: BlochMatrices, shares: np.ndarray) -> BlochMatrices:
         """F[ρ_n] + Σ_l s_l (F[ρ_{l+1}] - F[ρ_l])."""
@@ -128,8 +126,10 @@ class FockMixer:
                     result[b][rows, :stop].add_(change[b][step], alpha=share)
         return result
 
-    def _newton(self) -> np.ndarray:
+    def _newton(self, weights: np.ndarray) -> np.ndarray:
         """Shares of the past changes that lead downhill."""
+        _fill(self._slopes, self._moves, self._errors, weights)
+        _fill(self._response, self._moves, self._changes, weights, symmetric=True)
         hessian = np.diff(self._slopes, axis=1)
         metric = hessian - self._response
         hessian, metric = (hessian + hessian.T) / 2, (metric + metric.T) / 2
@@ -158,13 +158,26 @@ class FockMixer:
         return np.asarray(-np.cumsum(weights / weights.sum())[:-1])
 
 
-def _bordered(matrix: np.ndarray, row: list[float], column: list[float], size: int) -> np.ndarray:
-    """The last rows and columns of a matrix, with one more of each."""
-    result = np.zeros((len(matrix) + 1, matrix.shape[1] + 1))
-    result[:-1, :-1] = matrix
-    result = result[-min(size, len(column)) :, -min(size, len(row)) :]
-    result[-1, :], result[:, -1] = row, column
+def _shifted(matrix: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The last rows and columns of a matrix, with a last row and column that are not known yet."""
+    result = np.full(shape, np.nan)
+    rows, columns = (min(old, new - 1) for old, new in zip(matrix.shape, shape, strict=True))
+    if rows > 0 and columns > 0:
+        result[-1 - rows : -1, -1 - columns : -1] = matrix[-rows:, -columns:]
     return result
+
+
+def _fill(
+    products: np.ndarray,
+    left: deque[list[Packed]],
+    right: deque[list[Packed]],
+    weights: np.ndarray,
+    symmetric: bool = False,
+) -> None:
+    """Compute the products ⟨left_l, right_m⟩ that are not known yet, in place."""
+    for row, column in np.argwhere(np.isnan(products)):
+        known = symmetric and not np.isnan(products[column, row])
+        products[row, column] = products[column, row] if known else _dot(left[row], right[column], weights)
 
 
 def _difference(a: BlochMatrices, b: BlochMatrices) -> list[Packed]:

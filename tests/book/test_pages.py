@@ -48,19 +48,7 @@ def test_formulas_are_typeset(html, reader, name):
     assert page.locator("mjx-merror").count() == 0
 
 
-WORDLESS = {
-    f"notebooks/{name}" for name in ("02_hartree_fock", "03_ldos_and_fourier", "04_dataset", "11_magic_angle")
-}
-WIDE = {"notebooks/04_dataset", "book/library"}
-
-
-def but_for(pages, known, reason):
-    """Pages of which some fall short of a test, and are known to."""
-    mark = pytest.mark.xfail(reason=reason, strict=False)
-    return [pytest.param(name, marks=mark) if name in known else name for name in pages]
-
-
-@pytest.mark.parametrize("name", but_for(PAGES, WORDLESS, "a figure before a table takes no words from it"))
+@pytest.mark.parametrize("name", PAGES)
 def test_figures_are_drawn_and_have_words(html, reader, name):
     page = reader.open(html / f"{name}.html")
     figures = page.locator(".plotly-graph-div")
@@ -75,7 +63,7 @@ def test_figures_are_drawn_and_have_words(html, reader, name):
         assert len(canvas.get_attribute("aria-label") or "") > 10
 
 
-@pytest.mark.parametrize("name", but_for(PAGES, WIDE, "a table or a long name is wider than a phone"))
+@pytest.mark.parametrize("name", PAGES)
 def test_a_page_fits_a_phone(html, reader, screenshots, name):
     reader.page.set_viewport_size(PHONE)
     page = reader.open(html / f"{name}.html")
