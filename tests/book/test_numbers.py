@@ -15,7 +15,6 @@ EVERYWHERE = {
 }
 HERE = {
     "01_moire_lattice": {"4 Å": "a cut-off that an exercise proposes"},
-    "07_pca_crossover": {"2.7 eV": "end of the original's interval; the page cites it at its head"},
     "09_explorer": {"0.05 eV": "step of the live slider"},
 }
 
