@@ -1,6 +1,7 @@
 """Rules that every notebook keeps as a file, before it is ever run."""
 
 import ast
+import re
 from pathlib import Path
 
 import nbformat
@@ -12,6 +13,15 @@ from stm_core.study import CHECKOUT
 from tests.tiny_study import NOTEBOOKS
 
 LONGEST_CELL = 25  # lines
+PARTS = (
+    "*What to see:*",
+    "## What we learned",
+    "*What is uncertain:*",
+    "## Exercises",
+    "{dropdown} Solutions",
+)
+UNFINISHED = ("05_training", "06_metrics")  # chapters that still lack parts
+CHAPTERS = [path for path in NOTEBOOKS if path.stem not in UNFINISHED]
 # A live Output area answers its kernel while a cell runs, which can stall an unattended run.
 LIVE_OUTPUT = ("interact", "interactive", "interactive_output", "Output")
 
@@ -22,6 +32,10 @@ def read(path: Path) -> nbformat.NotebookNode:
 
 def code(path: Path) -> list[str]:
     return [cell.source for cell in read(path).cells if cell.cell_type == "code"]
+
+
+def prose(path: Path) -> str:
+    return "\n\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
 
 
 def parameters_cell(path: Path) -> str:
@@ -103,3 +117,43 @@ def test_pages_that_share_networks_share_their_defaults():
         if "checkpoints" in declared:
             for name, value in declared.items():
                 assert seen.setdefault(name, value) == value, (path.stem, name)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+class TestEachChapter:
+    def test_has_all_parts(self, path):
+        text = prose(path)
+        assert "?" in read(path).cells[0].source, "a question"
+        assert "objection" in text.lower()
+        assert [part for part in PARTS if part not in text] == []
+        assert f"papermill notebooks/{path.name} out.ipynb -" in text
+
+    def test_says_below_its_figures_what_to_see(self, path):
+        section, drawn, told = "", set(), set()
+        for cell in read(path).cells:
+            if cell.cell_type == "markdown":
+                for paragraph in cell.source.split("\n\n"):
+                    if paragraph.startswith("## "):
+                        section = paragraph
+                    elif "*What to see:*" in paragraph:
+                        told.add(section)
+            elif re.search(r"^ *show\(", cell.source, re.MULTILINE):
+                drawn.add(section)
+        assert drawn - told == set()
+
+    def test_refers_to_each_of_its_numbered_equations(self, path):
+        text = prose(path)
+        labels = re.findall(r"\$\$ \(([\w-]+)\)", text)
+        assert labels
+        assert [label for label in labels if f"{{eq}}`{label}`" not in text] == []
+        assert text.count("$$") == 2 * len(labels), "an equation without a number"
+
+    def test_links_to_the_library(self, path):
+        assert re.search(r"\{(?:func|class)\}`stm_core\.", prose(path))
+
+    def test_solves_each_of_its_exercises(self, path):
+        exercises = prose(path).split("## Exercises")[1].split("\n## ")[0]
+        asked, solved = exercises.split("````{dropdown} Solutions")
+        numbers = [re.findall(r"^(\d)\. ", part, re.MULTILINE) for part in (asked, solved)]
+        assert numbers[0] == numbers[1]
+        assert len(numbers[0]) >= 2
