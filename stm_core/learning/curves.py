@@ -21,7 +21,7 @@ from stm_core.learning.registry import Reading, Solved, register
 
 LENGTHS = (0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)  # eV, over which an amplitude changes
 NUGGETS = (1e-9, 1e-6, 1e-3, 1e-1, 1.0)  # variance of the noise over that of the curve
-SHARES = (0.0, 0.5, 0.9, 0.99)  # of the variance, common to all branches
+SHARES = (0.0, 0.9)  # of the variance, common to all branches
 _LEAST_KNOWN = 3  # values of U that make a curve
 _FLOOR = 1e-2  # of the root mean square error: no amplitude is trusted further
 _STEP = 0.1  # eV between the points of a curve that is kept
@@ -53,7 +53,9 @@ class CurveConfig(BraggConfig):
 class BraggCurves(Solved):
     """One curve for each branch and amplitude, by Gaussian-process regression over U.
 
-    The kernel's length and noise are chosen for each amplitude by the leave-one-U-out error (Rasmussen and
+    Branches may share a part of their curves, so that one with few U leans on the others (Bonilla, Chai and
+    Williams, "Multi-task Gaussian process prediction", 2008, eq. 2). The shared part, the kernel's length
+    and its noise are chosen for each branch and amplitude by the leave-one-U-out error (Rasmussen and
     Williams, "Gaussian processes for machine learning", 2006, eq. 5.12). That error, the same along the
     curve, is what χ² divides by, together with the scatter of samples of one U. With the process's own
     variance, which vanishes at the trained values, readings would snap to these. Beyond the trained values
@@ -162,10 +164,12 @@ class _Known:
     def ends(self) -> NDArray[np.bool_]:
         """Whether a node is the first or the last of its branch, (n,)."""
         ranges = self._ranges()
-        return np.array([U in (ranges[k][0], ranges[k][-1]) for U, k in zip(self.U, self.branch, strict=True)])
+        return np.array(
+            [U in (ranges[k][0], ranges[k][-1]) for U, k in zip(self.U, self.branch, strict=True)]
+        )
 
     def beyond(self, grid: NDArray) -> NDArray[np.float64]:
-        """How far outside its branch each place is, over the gap between the last two, (n_branches, n_grid)."""
+        """How far outside its branch each place is, in gaps of the last two, (n_branches, n_grid)."""
         below = [(U[0] - grid) / (U[1] - U[0]) for U in self._ranges()]
         above = [(grid - U[-1]) / (U[-1] - U[-2]) for U in self._ranges()]
         return np.clip(np.maximum(below, above), 0, None)
@@ -180,11 +184,11 @@ def _smooth(known: _Known, grid: NDArray) -> tuple[NDArray, NDArray, NDArray]:
     U, mean = known.U, known.mean.mean(axis=0)
     centred, ends = known.mean - mean, known.ends
     same = known.branch[:, None] == known.branch
-    kin = np.arange(known.branch.max() + 1)[:, None] == known.branch
+    own = np.arange(known.branch.max() + 1)[:, None] == known.branch
     groups = [np.flatnonzero(U == value) for value in np.unique(U)]
-    lowest = np.full(centred.shape[1], np.inf)
-    curve = np.zeros((len(kin), len(grid), centred.shape[1]))
-    missed, extrapolated = np.zeros_like(centred), np.zeros((ends.sum(), centred.shape[1]))
+    lowest = np.full((len(own), centred.shape[1]), np.inf)
+    curve = np.zeros((len(own), len(grid), centred.shape[1]))
+    missed, extrapolated = np.zeros_like(centred), np.zeros_like(centred)
     for length, nugget, share in product(LENGTHS, NUGGETS, SHARES):
         matrix = _kernel(U, U, length) * (share + (1 - share) * same)
         inverse = np.linalg.inv(matrix + nugget * np.eye(len(U)))
@@ -192,15 +196,15 @@ def _smooth(known: _Known, grid: NDArray) -> tuple[NDArray, NDArray, NDArray]:
         residual = np.empty_like(weights)
         for group in groups:
             residual[group] = np.linalg.solve(inverse[np.ix_(group, group)], weights[group])
-        outside = residual[ends]
-        residual[ends] = nugget * weights[ends]
-        wrong = (residual**2).mean(axis=0)
+        inside = np.where(ends[:, None], nugget * weights, residual)
+        wrong = own @ inside**2 / own.sum(axis=1, keepdims=True)
         better = wrong < lowest
         lowest = np.where(better, wrong, lowest)
-        missed[:, better], extrapolated[:, better] = residual[:, better], outside[:, better]
-        cross = _kernel(grid, U, length) * (share + (1 - share) * kin)[:, None]
-        curve[:, :, better] = mean + cross @ weights[:, better]
-    return curve, missed, extrapolated
+        chosen = better[known.branch]
+        missed, extrapolated = np.where(chosen, inside, missed), np.where(chosen, residual, extrapolated)
+        cross = _kernel(grid, U, length) * (share + (1 - share) * own)[:, None]
+        curve = np.where(better[:, None], mean + cross @ weights, curve)
+    return curve, missed, extrapolated[ends]
 
 
 def _kernel(x: NDArray, y: NDArray, length: float) -> NDArray[np.float64]:

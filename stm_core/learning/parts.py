@@ -13,7 +13,7 @@ PROTOCOLS = ("paper", "continuous", "images")
 # A tenth of a small sweep, as the original tests on, would be a handful of pictures.
 IMAGE_FRACTIONS = (0.6, 0.2, 0.2)
 _FRACTIONS = (0.6, 0.2, 0.2)
-_SAME_U = 1e-4  # eV
+_SAME_U = 6e-6  # eV: the list has five decimals
 
 # fmt: off
 PAPER_U = (
@@ -53,11 +53,12 @@ def parts(
     U : array_like, shape (n,)
         In eV, one for each sample or picture.
     protocol : {"paper", "continuous", "images"}
-        "paper" trains on integer U up to 5 eV, stops on those of `leave_out`, tests on the original's sixty
-        values and calibrates on what other U there are within the trained range. Where there are none, or
-        none of the sixty, every third fraction in that range calibrates and the others test. "continuous"
-        shuffles all values. "images" shuffles single pictures at integer U, so that its parts do share
-        values (`random_image_split`), and calibrates on none.
+        "paper" trains on integer U up to 5 eV, stops on those of `leave_out`, tests on all of the original's
+        sixty values that there are and calibrates on the other U within the trained range, which the sweep
+        drew at random; without others, on nothing. Where there are none of the sixty, every third fraction
+        in that range calibrates and the others test. "continuous" shuffles all values. "images" shuffles
+        single pictures at integer U, so that its parts do share values (`random_image_split`), and
+        calibrates on none.
     seed : int
         Of the shuffles.
     leave_out : tuple of float
@@ -86,8 +87,7 @@ def parts(
     split = paper_protocol(values, leave_out=leave_out)
     within = split.test & (values < values[split.train | split.validation].max())
     sixty = split.test & (np.abs(values[:, None] - PAPER_U) < _SAME_U).any(axis=1)
-    others = within & ~sixty
-    if others.any() and sixty.any():
-        return Parts(split.train, split.validation, others, sixty)
+    if sixty.any():
+        return Parts(split.train, split.validation, within & ~sixty, sixty)
     third = np.isin(values, np.unique(values[within])[1::3])
     return Parts(split.train, split.validation, third, split.test & ~third)

@@ -28,6 +28,7 @@ from stm_core.learning.training import FitResult, fit
 logger = logging.getLogger(__name__)
 
 _SAME_BIAS = 1e-6  # eV
+_LEAVABLE = 5  # values of U
 _ON_WHICH_IT_DEPENDS = ("ldos", "U", "filling", "seed", "bias", "x", "y", "layer")
 
 SHIPPED_MODELS = Path(__file__).parents[2] / "notebooks" / "models"
@@ -290,11 +291,14 @@ def _labelled(ds: xr.Dataset, samples: Samples, model: StudyModel, settings: Stu
     split = study_parts(ds, samples, settings)
     train = samples.subset(split.train if model.stops else split.train | split.validation)
     validation, apart = samples.subset(split.validation), samples.subset(split.calibration)
+    # With fewer values no curve is left when one is left out. A random split has none that could be.
+    leavable = settings.protocol == "paper" and (model.stops or np.unique(train.U).size >= _LEAVABLE)
+    in_turn = "leave-one-out" if leavable else None
     return {
         "inputs": train.inputs,
         "U": train.U,
         "branch": train.branch,
         "validation": (validation.inputs, validation.U) if model.stops else None,
-        "calibration": (apart.inputs, apart.U) if len(apart) else None,
+        "calibration": (apart.inputs, apart.U) if len(apart) else in_turn,
         "config": replace(settings.training, **model.training),
     }

@@ -7,7 +7,7 @@ import logging
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -96,7 +96,7 @@ def fit(
     device: str = "cpu",
     progress: bool = True,
     branch: ArrayLike | None = None,
-    calibration: tuple[ArrayLike, ArrayLike] | None = None,
+    calibration: tuple[ArrayLike, ArrayLike] | Literal["leave-one-out"] | None = None,
 ) -> FitResult:
     """Teach a copy of `model` to give the U of its inputs.
 
@@ -125,8 +125,10 @@ def fit(
     branch : array_like of int, shape (n,), optional
         Number of the branch that each training sample is of (`Samples.branch`), for models with a curve for
         each; all one branch by default.
-    calibration : tuple of (inputs, U), optional
-        Samples of U that neither training nor validation holds, for intervals and verdicts.
+    calibration : tuple of (inputs, U) or "leave-one-out", optional
+        For intervals and verdicts: samples of U that neither training nor validation holds. With
+        "leave-one-out", each training U in turn is read by a model fitted to the others (Barber et al., Ann.
+        Stat. 49, 486 (2021)); a network that stops on validation U, which it never descends on, uses these.
 
     Returns
     -------
@@ -143,13 +145,16 @@ def fit(
     config = config or TrainingConfig()
     train = _labelled(model, inputs, U, 2, "training")
     held_out = validation and _labelled(model, *validation, 1, "validation")
-    apart = calibration and _labelled(model, *calibration, 1, "calibration")
+    apart = _labelled(model, *calibration, 1, "calibration") if isinstance(calibration, tuple) else None
+    in_turn = calibration == "leave-one-out" and held_out is None
+    if calibration == "leave-one-out":
+        apart = held_out
     labels = np.zeros(len(train[1]), int) if branch is None else np.asarray(branch)
     path = Path(checkpoint) if checkpoint is not None else None
     usable = _usable_device(device)
     identity = {
         "training": asdict(config),
-        "data": fingerprint(*train, labels, *(held_out or ()), *(apart or ())),
+        "data": fingerprint(*train, labels, *(held_out or ()), *(apart or ()), f"{in_turn}"),
         "start": _start_fingerprint(model),
     }
     found = _matching_checkpoint(path, identity) if path is not None and resume and path.exists() else None
@@ -164,7 +169,11 @@ def fit(
             logger.info("training goes on from epoch %d of %s", run.epoch, path)
         _run(run, identity, path, progress)
         result = FitResult(run.best(), run.history, run.best_epoch, path)
-    _calibrate(result.model, train, apart)
+    _familiarise(result.model, train)
+    if in_turn:
+        result.model.calibration = _left_out(model, train, labels, config, device)
+    elif apart is not None:
+        result.model.calibration = Calibration.of(*_misread(result.model, *apart))
     if path is not None:
         write_checkpoint(_finished(result, identity), path)
     return result
@@ -204,18 +213,35 @@ def read_in_batches(regressor: Regressor, inputs: ArrayLike) -> Reading:
     return Reading(U, spread, *novelty)
 
 
-def _calibrate(regressor: Regressor, train: Labelled, apart: Labelled | None) -> None:
-    """Keep what the training looked like, and how wrong the model is on samples that it never saw."""
+def _familiarise(regressor: Regressor, train: Labelled) -> None:
+    """Keep what the training looked like, for a model that does not say itself how novel an input is."""
     model = cast(Model, regressor.model)
     if read_in_batches(regressor, train[0][:1]).novelty is None:
         with torch.inference_mode():
             batches = regressor.tensor(train[0]).to(regressor.mean.device).split(EVALUATION_BATCH)
             features = [model.features(regressor.normalise(batch)).cpu() for batch in batches]
         regressor.familiarity = Familiarity.of(torch.cat(features))
-    if apart is not None:
-        U, spread, novelty = read_in_batches(regressor, apart[0])
-        error = U - torch.as_tensor(apart[1])
-        regressor.calibration = Calibration.of(error, spread, cast(torch.Tensor, novelty))
+
+
+def _misread(regressor: Regressor, inputs: np.ndarray, U: np.ndarray) -> np.ndarray:
+    """Error, spread and novelty (3, n) of samples that the model never saw."""
+    found = read_in_batches(regressor, inputs)
+    novelty = cast(torch.Tensor, found.novelty)
+    return torch.stack([found.U.double() - torch.as_tensor(U), found.spread, novelty]).numpy()
+
+
+def _left_out(
+    model: Model, train: Labelled, branch: np.ndarray, config: TrainingConfig, device: str
+) -> Calibration:
+    """Calibration by models that each miss one training U."""
+    scores = []
+    for value in np.unique(train[1]):
+        rest = train[1] != value
+        others = fit(
+            model, train[0][rest], train[1][rest], None, config, None, False, device, False, branch[rest]
+        )
+        scores.append(_misread(others.model, train[0][~rest], train[1][~rest]))
+    return Calibration.of(*np.concatenate(scores, axis=1))
 
 
 def _finished(result: FitResult, identity: dict[str, Any]) -> dict[str, Any]:

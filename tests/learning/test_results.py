@@ -9,10 +9,12 @@ from stm_core.learning import (
     PAPER_U,
     Prediction,
     StudySettings,
+    TrainingConfig,
     add_result,
+    build_model,
     export_onnx,
     figures,
-    load_checkpoint,
+    fit,
     measure,
     parts,
     predict,
@@ -22,6 +24,7 @@ from stm_core.learning import (
     run_leaderboard,
     ship_model,
     shipping,
+    study_network,
     study_samples,
 )
 
@@ -31,6 +34,14 @@ SETTINGS = StudySettings(image_size=16, epochs=2)
 @pytest.fixture(scope="module")
 def ds(small_dataset_path):
     return load_dataset(small_dataset_path)
+
+
+MODEL = build_model("bragg", bias=(0.0,), n_stars=2)
+
+
+def amplitudes(U):
+    """Two stars at one bias (n, 1, 2) that bend with U."""
+    return np.stack([0.1 * np.exp(-U / 3), 0.05 + 0.01 * np.sin(U)], axis=1)[:, None].astype(np.float32)
 
 
 def exact(U, width=0.2):
@@ -48,13 +59,45 @@ def test_no_two_parts_share_a_value_of_U():
         assert sum(map(len, values)) == len(set().union(*values))
 
 
-def test_the_paper_protocol_tests_on_the_sixty_and_calibrates_within_the_trained_range():
+@pytest.fixture(scope="module")
+def shipped():
+    return load_dataset()
+
+
+def test_the_paper_protocol_tests_on_all_of_the_sixty_and_calibrates_on_others():
     others = np.random.default_rng(0).uniform(0, 6, 40)
     U = np.concatenate([np.arange(7.0), PAPER_U, others])
     split = parts(U)
     assert sorted(U[split.test]) == sorted(PAPER_U)
     assert set(U[split.train | split.validation]) == {0, 1, 2, 3, 4, 5}
     assert set(U[split.calibration]) == set(others[others < 5])
+    alone = parts(np.concatenate([np.arange(7.0), PAPER_U]))
+    assert alone.test.sum() == len(PAPER_U) and not alone.calibration.any()
+
+
+def test_every_held_out_U_of_the_shipped_sweep_is_tested_and_none_calibrates(shipped):
+    U = shipped["U"].values
+    split = StudySettings().split(U)
+    np.testing.assert_allclose(np.unique(U[split.test]), sorted(PAPER_U), atol=1e-9)
+    calibrating = np.unique(U[split.calibration])
+    assert len(calibrating) > 20 and np.abs(calibrating[:, None] - PAPER_U).min() > 5e-6
+    assert np.abs(calibrating - np.rint(calibrating)).min() > 1e-6
+
+
+def test_without_further_U_every_training_U_is_left_out_in_turn():
+    held = np.concatenate([np.arange(6.0), PAPER_U[:20]])
+    samples = amplitudes(held)
+    split = parts(held)
+    train = split.train | split.validation
+    result = fit(MODEL, samples[train], held[train], calibration="leave-one-out", progress=False)
+    scores = []
+    for left in np.arange(6.0):
+        rest = train & (held != left)
+        other = fit(MODEL, samples[rest], held[rest], progress=False).model
+        reading = other.read(other.tensor(samples[held == left]))
+        scores.append(abs(float(reading.U[0]) - left) / float(reading.spread[0]))
+    assert result.model.calibration.factor == pytest.approx(max(scores), rel=1e-5)
+    assert np.isfinite(predict(result, samples[split.test]).high).all()
 
 
 def test_figures_are_their_formulas():
@@ -136,9 +179,10 @@ def test_a_model_costs_time_and_is_told_apart_by_its_data(ds):
 def test_onnx_reads_the_same(name, ds, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    path = ship_model(ds, name, SETTINGS, tmp_path / "models", tmp_path / "ck", progress=False)
-    inputs = study_samples(ds.isel(sample=slice(0, 3)), name, SETTINGS).inputs
-    session = runtime.InferenceSession(export_onnx(path, tmp_path / "model.onnx"))
-    tensor = load_checkpoint(path).tensor(inputs).numpy()
+    model = study_network(ds, name, SETTINGS)
+    seen = study_samples(ds, name, SETTINGS)
+    trained = fit(model, seen.inputs, seen.U, config=TrainingConfig(epochs=2), progress=False)
+    session = runtime.InferenceSession(export_onnx(trained, tmp_path / "model.onnx"))
+    tensor = trained.model.tensor(seen.inputs[:3]).numpy()
     U = [session.run(["U"], {"inputs": each[None]})[0][0] for each in tensor]
-    np.testing.assert_allclose(U, predict(path, inputs).U, atol=1e-4)
+    np.testing.assert_allclose(U, predict(trained, seen.inputs[:3]).U, atol=1e-4)
