@@ -51,9 +51,9 @@ def _copy_mathjax(target: Path) -> None:
 
 
 def ask_for_plotly(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
-    """Load plotly ahead of the inline scripts on the pages that draw with it."""
+    """Load plotly on the pages that draw with it, deferred like their figures: the text comes first."""
     if "Plotly.newPlot" in context.get("body", ""):
-        app.add_js_file(PLOTLY, priority=100)
+        app.add_js_file(PLOTLY, priority=100, defer="defer")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -66,13 +66,14 @@ def compact(values: object) -> np.ndarray:
 
 
 def figure_html(figure: go.Figure) -> str:
-    """A plotly figure as an HTML fragment for a page that has already loaded plotly.js.
+    """A plotly figure as an HTML fragment for a page that loads plotly.js, deferred or not.
 
-    The identifier of its element is a hash of the content, so that equal figures give equal pages.
+    The identifier of its element is a hash of the content, so that equal figures give equal pages. Its script
+    is a module, which a browser runs once the page has been read: the text is there before the figures.
     """
     identity = hashlib.sha256(figure.to_json().encode()).hexdigest()[:16]
     height = figure.layout.height or 450
-    return figure.to_html(
+    html: str = figure.to_html(
         include_plotlyjs=False,
         include_mathjax=False,
         full_html=False,
@@ -80,6 +81,7 @@ def figure_html(figure: go.Figure) -> str:
         default_height=f"{height}px",
         div_id=f"figure-{identity}",
     )
+    return html.replace("<script>", '<script type="module">')
 
 
 def _mimebundle(figure: go.Figure | Figure) -> dict[str, object]:

@@ -35,6 +35,12 @@ def test_html_needs_no_other_file_and_does_not_play_by_itself():
     assert "height:321px" in html
 
 
+def test_its_script_waits_for_the_page():
+    """Only a module waits, for the end of the page and for the deferred plotly ahead of it."""
+    kinds = re.findall(r"<script([^>]*)>", figure_html(sine()))
+    assert kinds and all('type="module"' in kind for kind in kinds)
+
+
 def test_equal_figures_give_equal_pages_and_others_do_not():
     assert figure_html(sine()) == figure_html(sine())
     assert figure_html(sine()) != figure_html(sine(0.1))
