@@ -149,7 +149,7 @@ class TestEachChapter:
         assert text.count("$$") == 2 * len(labels), "an equation without a number"
 
     def test_links_to_the_library(self, path):
-        assert re.search(r"\{(?:func|class)\}`stm_core\.", prose(path))
+        assert re.search(r"\{(?:func|class)\}`~?stm_core\.", prose(path))
 
     def test_solves_each_of_its_exercises(self, path):
         exercises = prose(path).split("## Exercises")[1].split("\n## ")[0]
