@@ -28,7 +28,12 @@ _COLUMNS = 3
 def _grid(titles: Sequence[str], columns: int) -> tuple[go.Figure, list[dict[str, int]]]:
     rows = -(-len(titles) // columns)
     figure = make_subplots(
-        rows, columns, subplot_titles=titles, shared_xaxes="all", vertical_spacing=0.16 / rows
+        rows,
+        columns,
+        subplot_titles=titles,
+        shared_xaxes="all",
+        vertical_spacing=0.16 / rows,
+        horizontal_spacing=0.3 / columns,
     )
     return figure, [{"row": n // columns + 1, "col": n % columns + 1} for n in range(len(titles))]
 
@@ -130,7 +135,10 @@ def panels_against_U(
             )
         if intervals and name in intervals:
             figure.add_vrect(*intervals[name], fillcolor=GREY, opacity=0.25, line_width=0, **place)
-    interactive_layout(figure, 260 * places[-1]["row"] + 80, title=title)
+    # Below the panels the legend leaves their numbers room.
+    height = 260 * places[-1]["row"] + 120
+    below = {"orientation": "h", "x": 0, "y": -80 / (height - 100), "yanchor": "top"}
+    interactive_layout(figure, height, title=title, legend=below)
     return figure.update_xaxes(title="U (eV)", row=places[-1]["row"])
 
 
