@@ -19,7 +19,14 @@ from stm_core.learning.parts import PAPER_U, Parts, parts
 from stm_core.learning.process import BraggProcess
 from stm_core.learning.registry import ImageNetwork, Model, build_model
 from stm_core.learning.results import SHIPPED_RESULTS, add_result, figures, read_results, result_table
-from stm_core.learning.shipping import export_onnx, read_card, ship_model
+from stm_core.learning.shipping import (
+    SHIPPED_NAMES,
+    SHIPPED_SETTINGS,
+    export_onnx,
+    read_card,
+    ship_model,
+    stale_models,
+)
 from stm_core.learning.study_models import (
     ABLATION,
     SHIPPED_MODELS,
@@ -41,7 +48,9 @@ __all__ = [
     "BASELINES",
     "PAPER_U",
     "SHIPPED_MODELS",
+    "SHIPPED_NAMES",
     "SHIPPED_RESULTS",
+    "SHIPPED_SETTINGS",
     "STUDY_MODELS",
     "BiasAttention",
     "BraggConfig",
@@ -91,6 +100,7 @@ __all__ = [
     "run_leaderboard",
     "ship_model",
     "snapping",
+    "stale_models",
     "star_vectors",
     "study_checkpoint",
     "study_images",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from time import perf_counter
 from types import TracebackType
 from typing import Any
@@ -36,6 +37,9 @@ logger = logging.getLogger(__name__)
 
 _SAMPLING = 0.02  # s between two looks at the memory
 _BASELINE_INPUT = "repaired"  # baselines see its pictures
+
+LEADERBOARD_SETTINGS = StudySettings(epochs=40, bias_high=0.01)
+"""Of the results that come with the study: small pictures, so that two cores measure all in hours."""
 
 
 class Cost:
@@ -129,6 +133,7 @@ def measure(
         "protocol": settings.protocol,
         "seed": settings.seed,
         "data": dataset_fingerprint(ds),
+        "settings": _plain(settings),
         "n_train": int((split.train | split.validation).sum()),
         "n_calibration": int(split.calibration.sum()),
         "parts": {key: figures(samples.U[m], found.subset(m), settings.seed) for key, m in masks.items()},
@@ -151,6 +156,7 @@ def run_leaderboard(
     checkpoints: str | os.PathLike[str] | None = None,
     device: str = "cpu",
     progress: bool = True,
+    known: Mapping[str, dict[str, Any]] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Measure every model on every protocol with every seed, going on where an earlier call stopped.
 
@@ -159,32 +165,42 @@ def run_leaderboard(
     ds : xarray.Dataset
         As `load_dataset` returns.
     names, protocols, seeds
-        What to measure; all their combinations.
+        What to measure; all their combinations, one seed after the other.
     settings : StudySettings, optional
-        What else decides a model; its protocol and seed are replaced.
+        What else decides a model; its protocol and seed are replaced. `LEADERBOARD_SETTINGS` by default.
     results : path-like
-        File of results. Records of the same dataset are kept and not measured again.
+        File of results. Records of the same dataset and settings are kept and not measured again.
     checkpoints, device, progress
         As in `trained_regressor`.
+    known : mapping, optional
+        Further records, as `read_results` gives them. Those of this dataset are taken for what they are,
+        whatever their settings.
 
     Returns
     -------
     dict
-        The records of the file, as `read_results` gives them.
+        The records that were asked for, by key.
     """
-    settings = settings or StudySettings()
-    data, at_hand = dataset_fingerprint(ds), {}
-    runs = [(n, p, s) for p in protocols for n in names for s in seeds]
+    settings = settings or LEADERBOARD_SETTINGS
+    data, at_hand, found = dataset_fingerprint(ds), {}, {}
+    given = {key: record for key, record in (known or {}).items() if record["data"] == data}
+    runs = [(n, p, s) for s in seeds for p in protocols for n in names]
     for name, protocol, seed in tqdm(runs, desc="leaderboard", unit="run", disable=not progress):
-        known = read_results(results).get(f"{name}|{protocol}|{seed}")
-        if known is not None and known["data"] == data:
+        chosen, key = replace(settings, protocol=protocol, seed=seed), f"{name}|{protocol}|{seed}"
+        kept = read_results(results).get(key, {})
+        if key in given or (kept.get("data") == data and kept.get("settings") == _plain(chosen)):
+            found[key] = given.get(key, kept)
             continue
-        chosen = replace(settings, protocol=protocol, seed=seed)
         seen = _BASELINE_INPUT if name in BASELINES else name
         if seen not in at_hand:
             # What a model sees depends on neither protocol nor seed.
             at_hand[seen] = study_samples(ds, seen, chosen)
-        record = measure(ds, name, chosen, checkpoints, at_hand[seen], device, progress)
-        add_result(record, results)
-        logger.info("%s, %s, seed %d: MAE %.4f eV", name, protocol, seed, record["parts"]["all"]["mae"])
-    return read_results(results)
+        found[key] = measure(ds, name, chosen, checkpoints, at_hand[seen], device, progress)
+        add_result(found[key], results)
+        logger.info("%s, %s, seed %d: MAE %.4f eV", name, protocol, seed, found[key]["parts"]["all"]["mae"])
+    return found
+
+
+def _plain(settings: StudySettings) -> dict[str, Any]:
+    """Settings as a file of results holds them."""
+    return json.loads(json.dumps(asdict(settings)))

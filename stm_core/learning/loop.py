@@ -101,6 +101,8 @@ class Training:
         self.config, self.device = config, device
         self.normalisation = Normalisation.of(train[0], config.normalisation)
         self.regressor = Regressor(copy.deepcopy(model), self.normalisation).to(device)
+        # Convolutions on a CPU are a quarter faster with the channels innermost.
+        self.regressor.to(memory_format=torch.channels_last)
         self.model: Model = self.regressor.model  # type: ignore[assignment]
         self.train, self.validation = self._tensors(train), self._tensors(validation)
         self.optimiser = torch.optim.Adam(

@@ -16,7 +16,6 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-import stm_core
 from stm_core.data import ImageSet, image_set
 from stm_core.learning.checkpoints import fingerprint, read_checkpoint, unpack
 from stm_core.learning.inputs import Samples
@@ -30,6 +29,9 @@ logger = logging.getLogger(__name__)
 _SAME_BIAS = 1e-6  # eV
 _LEAVABLE = 5  # values of U
 _ON_WHICH_IT_DEPENDS = ("ldos", "U", "filling", "seed", "bias", "x", "y", "layer")
+
+_FITTED_BY = "curves process bragg_networks models registry inputs loop training parts".split()
+_CODE = fingerprint(*(np.fromfile(Path(__file__).with_name(f"{name}.py"), np.uint8) for name in _FITTED_BY))
 
 SHIPPED_MODELS = Path(__file__).parents[2] / "notebooks" / "models"
 """Folder of the trained models that come with the study."""
@@ -218,10 +220,13 @@ def study_images(ds: xr.Dataset, name: str, settings: StudySettings | None = Non
 def study_checkpoint(
     ds: xr.Dataset, name: str, settings: StudySettings | None, folder: str | os.PathLike[str]
 ) -> Path:
-    """Where the model `name` fitted on `ds` with `settings` is kept; different runs never share a file."""
+    """Where the model `name` fitted on `ds` with `settings` is kept; different runs never share a file.
+
+    Nor do different versions of the code that fits.
+    """
     model = _study_model(name)
     described = (asdict(model), settings or StudySettings())
-    text = np.frombuffer(f"{described}{stm_core.__version__}".encode(), np.uint8)
+    text = np.frombuffer(f"{described}{_CODE}".encode(), np.uint8)
     digest = fingerprint(text, *(ds[key].values for key in _ON_WHICH_IT_DEPENDS))
     return Path(folder) / f"{name}-{digest[:16]}.pt"
 

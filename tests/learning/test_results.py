@@ -1,5 +1,6 @@
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -147,8 +148,15 @@ def test_a_leaderboard_goes_on_where_it_stopped(ds, tmp_path, monkeypatch):
     assert set(records) == {f"{name}|paper|0" for name in names}
     inside = {name: records[f"{name}|paper|0"]["parts"]["inside"]["mae"] for name in names}
     assert inside["bragg"] < inside["rounding"] < inside["constant"]
-    monkeypatch.setattr("stm_core.learning.leaderboard.measure", lambda *_: pytest.fail("measured again"))
-    assert run_leaderboard(ds, names, ("paper",), (0,), SETTINGS, path, progress=False) == records
+    assert read_results(path) == records
+    with monkeypatch.context() as patch:
+        patch.setattr("stm_core.learning.leaderboard.measure", lambda *_: pytest.fail("measured again"))
+        assert run_leaderboard(ds, names, ("paper",), (0,), SETTINGS, path, progress=False) == records
+        other, elsewhere = replace(SETTINGS, epochs=3), tmp_path / "none.json"
+        taken = run_leaderboard(ds, names, ("paper",), (0,), other, elsewhere, progress=False, known=records)
+        assert taken == records and not elsewhere.exists()
+    again = run_leaderboard(ds, ("constant",), ("paper",), (0,), other, path, progress=False)
+    assert again["constant|paper|0"]["settings"]["epochs"] == 3
 
 
 def test_a_shipped_model_reaches_what_its_card_says(ds, tmp_path):

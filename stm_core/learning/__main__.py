@@ -1,0 +1,78 @@
+"""What comes with the study: ``python -m stm_core.learning ship | leaderboard``.
+
+Both go on where they were stopped, and train again what was made from another dataset.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import xarray as xr
+from tqdm.auto import tqdm
+
+from stm_core.data import load_dataset
+from stm_core.learning.baselines import BASELINES
+from stm_core.learning.leaderboard import run_leaderboard
+from stm_core.learning.results import SHIPPED_RESULTS
+from stm_core.learning.shipping import SHIPPED_NAMES, ship_model, stale_models
+from stm_core.learning.study_models import ABLATION, SHIPPED_MODELS, STUDY_MODELS
+
+_CHECKPOINTS = "_build/checkpoints"
+_WHAT = "Train and measure what comes with the study; both commands go on where they were stopped."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("stm_core").setLevel(logging.INFO)
+    options = _parser().parse_args(arguments)
+    try:
+        ds = load_dataset(options.dataset)
+        if options.command == "ship":
+            _ship(ds, options)
+        else:
+            _leaderboard(ds, options)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"stm_core.learning: {error}\n")
+        return 2
+    return 0
+
+
+def _ship(ds: xr.Dataset, options: argparse.Namespace) -> None:
+    for name in tqdm(options.models, desc="models", unit="model"):
+        if stale_models(ds, (name,), options.out):
+            ship_model(ds, name, None, options.out, options.checkpoints)
+
+
+def _leaderboard(ds: xr.Dataset, options: argparse.Namespace) -> None:
+    measured = {"results": options.out, "checkpoints": options.checkpoints, "seeds": range(options.seeds)}
+    run_leaderboard(ds, options.models, options.protocols, **measured)
+    if options.ablation:
+        run_leaderboard(ds, ABLATION, ("paper",), **measured)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m stm_core.learning", description=_WHAT)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    ship = commands.add_parser("ship", help="train the models that come with the study, where they are stale")
+    ship.add_argument("--models", nargs="+", choices=STUDY_MODELS, default=SHIPPED_NAMES, metavar="NAME")
+    ship.add_argument("--out", type=Path, default=SHIPPED_MODELS, metavar="DIR", help="folder for them")
+    board = commands.add_parser("leaderboard", help="measure every model on every protocol with every seed")
+    known = (*BASELINES, *STUDY_MODELS)
+    board.add_argument("--models", nargs="+", choices=known, default=known, metavar="NAME")
+    board.add_argument("--protocols", nargs="+", default=["paper", "continuous"], metavar="NAME")
+    board.add_argument("--seeds", type=int, default=5, metavar="N", help="number of seeds (default: 5)")
+    board.add_argument("--ablation", action="store_true", help="then each change from the paper's CNN on")
+    board.add_argument("--out", type=Path, default=SHIPPED_RESULTS, metavar="FILE", help="file of results")
+    for command in (ship, board):
+        command.add_argument("--dataset", default="", metavar="FILE", help="sweep (default: the shipped one)")
+        command.add_argument("--checkpoints", default=_CHECKPOINTS, metavar="DIR", help="folder of progress")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
