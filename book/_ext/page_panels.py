@@ -22,6 +22,8 @@ def ask_for_scripts(app: Sphinx, page: str, template: str, context: dict[str, An
         app.add_js_file(f"stm/{name}.js", priority=800)
     if PLOTLY in body:
         app.add_js_file("stm/sliders.js", priority=800)
+    if PLOTLY in body or "<img" in body:
+        app.add_js_file("stm/narrow.js", priority=810)  # after the sliders, which stay outside its frames
 
 
 def describe_figures(app: Sphinx, doctree: nodes.document, page: str) -> None:

@@ -83,7 +83,8 @@ globalThis.stm = globalThis.stm || {};
       const controls = [];
       sliders.forEach((slider, number) => controls.push(controlFor(figure, controls, slider, number)));
       const menus = updatemenus.map((menu, n) => line(...choicesFor(figure, controls, menu, n)));
-      figure.after(...menus, ...controls.map((control) => control.made));
+      // The figure's own frame is just as high as the figure.
+      figure.parentElement.after(...menus, ...controls.map((control) => control.made));
       const hidden = {};
       sliders.forEach((_, n) => (hidden[`sliders[${n}].visible`] = false));
       updatemenus.forEach((_, n) => (hidden[`updatemenus[${n}].visible`] = false));
