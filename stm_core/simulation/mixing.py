@@ -11,7 +11,7 @@ Packed = list[torch.Tensor]
 
 _NOISE = 6e-7  # relative to the Fock matrix: what a single-precision eigensolver leaves in F[ρ]
 _ALIKE = 1e-4  # relative: past moves that differ by less do not span a direction of their own
-_FLAT = 0.1  # least curvature that a step downhill trusts
+_FLAT = 0.02  # least curvature that a step downhill trusts
 
 
 class FockMixer:
@@ -31,8 +31,7 @@ class FockMixer:
     step on the free energy, whose gradient with respect to ρ_m is r_m, in the space of the past moves of
     ρ. Curvatures λ are in units of those without interaction, for which F[ρ_n] is the right step; each
     counts as |λ|, which leads away from saddle points (Dauphin et al., Advances in Neural Information
-    Processing Systems 27 (2014)). A mixed step that went uphill is taken back. DIIS gives way to such a
-    step where the residual has grown.
+    Processing Systems 27 (2014)). A mixed step that went uphill is taken back.
 
     Of each past iteration it keeps r and the changes of ρ and F[ρ], lower triangles in single precision:
     all shrink with the residual, and so does their rounding.
@@ -70,7 +69,7 @@ class FockMixer:
         density : BlochMatrices
             That density matrix.
         far : bool
-            Whether to go downhill in any case.
+            Whether to go downhill instead of to the smallest residual.
 
         Returns
         -------
@@ -93,8 +92,7 @@ class FockMixer:
         self._newest = fock, density
         self._make_room(weights)
         self._mixed = len(self._moves) > 0
-        grown = self._mixed and self._overlap[-1, -1] > self._overlap[-2, -2]
-        return self._combined(fock, self._newton(weights) if far or grown else self._least_residual())
+        return self._combined(fock, self._newton(weights) if far else self._least_residual())
 
     def _rise(self, move: list[Packed], error: list[Packed], weights: np.ndarray) -> float:
         """Change of the free energy along a move, by the gradients at its two ends."""

@@ -58,17 +58,21 @@ class Problem:
 
     def diagonalise(self, fock: BlochMatrices, smearing: float = 1.0) -> Levels:
         """Eigenstates and chemical potential of Fock matrices."""
+        energies, orbitals = self.eigenstates(fock)
+        degeneracy = self.mean_field.degeneracy
+        mu = chemical_potential(
+            expand_levels(fock.reduction, energies), self.electrons / degeneracy, self.temperature * smearing
+        )
+        return Levels(energies, orbitals, mu)
+
+    def eigenstates(self, fock: BlochMatrices) -> tuple[NDArray[np.float64], BlochMatrices]:
+        """Eigenvalues (n_kept, M) in eV and eigenvectors, in columns, of Hermitian matrices (M, M)."""
         try:
             solved = [torch.linalg.eigh(stack) for stack in fock.stacks]
         except torch.linalg.LinAlgError as error:
             raise FloatingPointError(f"the mean field at {self.name} is not finite") from error
         energies = torch.cat([e for e, _ in solved]).double().cpu().numpy()
-        degeneracy = self.mean_field.degeneracy
-        mu = chemical_potential(
-            expand_levels(fock.reduction, energies), self.electrons / degeneracy, self.temperature * smearing
-        )
-        orbitals = BlochMatrices(fock.reduction, (solved[0][1], solved[1][1]))
-        return Levels(energies, orbitals, mu)
+        return energies, BlochMatrices(fock.reduction, (solved[0][1], solved[1][1]))
 
     def density_matrix(self, levels: Levels, smearing: float = 1.0) -> tuple[BlochMatrices, float]:
         """Density matrix ρ_ij(k) = Σ_n f ψ_i ψ_j* and entropy per cell in Boltzmann constants."""

@@ -16,13 +16,15 @@ from .bloch import BlochMatrices
 from .mixing import FockMixer
 from .problem import Levels, Problem
 from .routes import STAGES, Mixture, Stage
+from .window import Window, window_fits
 
 log = logging.getLogger(__name__)
 
 _SINGLE_ENOUGH = 5e-5  # electrons: single precision carries the density matrix no further
 _SINGLE_WORTH = 200  # rows: smaller matrices gain nothing from single precision
-_FAR = 1e-3  # electrons: after larger changes of the density matrix the mixing goes downhill
-_ROUGH = 1e-4  # electrons: where a fallback hands on
+_FAR = 1e-5  # electrons: after larger changes of the density matrix the mixing goes downhill
+_ROUGH = 1e-4  # electrons: where a fallback hands on, and soft bands need no care of their own
+_QUICK = 8  # iterations after which what is not there yet is slow
 _PATIENCE = 24  # iterations in which the residual must halve: saddle points take their time
 
 
@@ -144,6 +146,8 @@ def _step(problem: Problem, progress: Progress) -> Levels:
         mixed = mixed.map(lambda f, r: f - stage.shift * r, density)
     levels = problem.diagonalise(mixed, stage.smearing)
     progress.density, progress.entropy = problem.density_matrix(levels, stage.smearing)
+    if _is_slow(progress, stage) and window_fits(levels):
+        progress.fock, progress.density = Window(problem, levels, mixed, progress.density).relaxed()
     progress.single_iterations += progress.single
     progress.history.append((progress.density.distance(density), energy))
     return levels
@@ -163,6 +167,12 @@ def _mix(problem: Problem, progress: Progress, stage: Stage, fock: BlochMatrices
         return progress.mixture.fock
     far = not stage.shift and progress.history[-1][0] > _FAR
     return progress.mixer(fock, progress.fock, progress.density, far)
+
+
+def _is_slow(progress: Progress, stage: Stage) -> bool:
+    """Whether soft bands hold up the iteration, so that it is worth while to relax them by themselves."""
+    residuals = [r for r, _ in progress.history[progress.stage_began :]]
+    return stage.plain and not progress.plain_step and len(residuals) >= _QUICK and residuals[-1] > _ROUGH
 
 
 def _choose_stage(problem: Problem, progress: Progress, residual: float) -> None:
