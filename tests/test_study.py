@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from html import unescape
 from pathlib import Path
 
@@ -292,6 +293,27 @@ def test_a_single_file_needs_a_browser(root, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(BookFailed, match="install one of chromium"):
         run_study(root, single_file=True)
+
+
+BROWSER_THAT_LOOKS = """#!{python}
+import re, sys
+from pathlib import Path
+from urllib.parse import urlparse
+page = Path(urlparse(sys.argv[-1]).path)
+html = page.read_text()
+asked = [name.split("?")[0] for name in re.findall(r'(?:src|href)="((?:_static|_images)/[^"]+)"', html)]
+missing = [name for name in asked if not (page.parent / name).is_file()]
+target = next(word.split("=", 1)[1] for word in sys.argv if word.startswith("--print-to-pdf="))
+Path(target).write_text(f"{{len(asked) > 5}} {{missing}} {{'<details' in html.replace('<details open', '')}}")
+"""
+
+
+def test_a_single_file_holds_all_that_its_page_asks_for(root, monkeypatch, tmp_path):
+    browser = tmp_path / "chromium"
+    browser.write_text(BROWSER_THAT_LOOKS.format(python=sys.executable))
+    browser.chmod(0o755)
+    monkeypatch.setattr(shutil, "which", lambda name: str(browser))
+    assert run_study(root, single_file=True).read_text() == "True [] False"
 
 
 def test_an_interrupted_notebook_leaves_nothing_that_looks_finished(root, monkeypatch):

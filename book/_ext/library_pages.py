@@ -38,7 +38,8 @@ def _entry(name: str, value: Any) -> str:
     first = " ".join(docstring.split("\n\n")[0].split())
     return (
         f"``````{{{kind}}} {name}({', '.join(_arguments(value))})\n{_escaped(first)}\n\n"
-        f"`````{{dropdown}} Parameters, result and errors\n````text\n{docstring}\n````\n`````\n``````\n"
+        "`````{dropdown} Parameters, result and errors\n:class-container: stm-docstring\n"
+        f"````text\n{docstring}\n````\n`````\n``````\n"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,11 +16,13 @@ from stm_core.study.execution import digest_of
 logger = logging.getLogger(__name__)
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-# Formulas and figures are drawn by scripts, which the browser is given this much of its own time for.
+# Formulas and figures are drawn by scripts, which the browser is given this much of its own time for, in a
+# window whose column of text is as wide as a sheet's.
 _PRINTING = (
     "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
-    "--no-pdf-header-footer --virtual-time-budget=120000"
+    "--no-pdf-header-footer --virtual-time-budget=120000 --window-size=700,1000"
 ).split()
+_UNFOLDED = re.compile(r"<details(?![^>]*stm-docstring)")  # docstrings would be most of the sheets
 
 
 class BookFailed(RuntimeError):
@@ -66,7 +69,7 @@ def print_book(source: Path, build: Path) -> Path:
         raise BookFailed(f"a single file is printed by a browser: install one of {', '.join(_BROWSERS)}")
     single = build / "single"
     _sphinx(source, single, build / "single.log", "singlehtml")
-    page = single / "_build" / "singlehtml" / "book" / "intro.html"
+    page = _all_in_one(single / "_build" / "singlehtml")
     with replacing(build / "book.pdf") as beside:
         command = [browser, *_PRINTING, f"--print-to-pdf={beside}", page.as_uri()]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -74,3 +77,11 @@ def print_book(source: Path, build: Path) -> Path:
             raise BookFailed(f"the browser did not print the book: {done.stderr.strip()[-300:]}")
     shutil.rmtree(single, ignore_errors=True)
     return build / "book.pdf"
+
+
+def _all_in_one(folder: Path) -> Path:
+    """The page of all pages, where its links start from, with solutions and provenance unfolded."""
+    written = (folder / "book" / "intro.html").read_text(encoding="utf-8")
+    page = folder / "all.html"  # Sphinx writes it into a folder, but with links from the one above
+    page.write_text(_UNFOLDED.sub("<details open", written), encoding="utf-8")
+    return page
