@@ -12,9 +12,16 @@ from stm_core.learning.curves import BraggCurves
 from stm_core.learning.evaluation import Metrics, as_regressor, evaluate, predict
 from stm_core.learning.grouped import Interval, bootstrap_intervals, snapping
 from stm_core.learning.inputs import BraggConfig, PictureConfig, Samples, star_vectors
-from stm_core.learning.leaderboard import dataset_fingerprint, measure, run_leaderboard
+from stm_core.learning.leaderboard import (
+    LEADERBOARD_SETTINGS,
+    dataset_fingerprint,
+    measure,
+    run_leaderboard,
+)
 from stm_core.learning.loop import TrainingConfig
 from stm_core.learning.models import Convolutional, FullyConnected, ResNet18
+from stm_core.learning.noise import Exposure, information, noisy_samples, scanned_samples
+from stm_core.learning.noise_study import NoiseStudy
 from stm_core.learning.parts import PAPER_U, Parts, parts
 from stm_core.learning.process import BraggProcess
 from stm_core.learning.registry import ImageNetwork, Model, build_model
@@ -46,6 +53,7 @@ from stm_core.learning.uncertainty import Calibration, Familiarity, Prediction, 
 __all__ = [
     "ABLATION",
     "BASELINES",
+    "LEADERBOARD_SETTINGS",
     "PAPER_U",
     "SHIPPED_MODELS",
     "SHIPPED_NAMES",
@@ -58,6 +66,7 @@ __all__ = [
     "BraggProcess",
     "Calibration",
     "Convolutional",
+    "Exposure",
     "Familiarity",
     "FitResult",
     "FullyConnected",
@@ -65,6 +74,7 @@ __all__ = [
     "Interval",
     "Metrics",
     "Model",
+    "NoiseStudy",
     "Normalisation",
     "Parts",
     "PictureConfig",
@@ -88,9 +98,11 @@ __all__ = [
     "export_onnx",
     "figures",
     "fit",
+    "information",
     "load_checkpoint",
     "measure",
     "nearest_integer",
+    "noisy_samples",
     "novelty_auroc",
     "parts",
     "predict",
@@ -98,6 +110,7 @@ __all__ = [
     "read_results",
     "result_table",
     "run_leaderboard",
+    "scanned_samples",
     "ship_model",
     "snapping",
     "stale_models",

@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from stm_core.data import image_set, ldos_image
+from stm_core.data import cell_of, image_set, ldos_image
 from stm_core.imaging import layer_mask
 from stm_core.simulation import GRAPHENE_LATTICE, TwistedBilayer
 
@@ -238,15 +238,20 @@ class BraggConfig(InputConfig):
         part = stars.real if self.channel == "symmetric" else np.abs(stars)
         return part.mean(axis=-1).astype(np.float32)
 
-    def samples(self, ds: xr.Dataset) -> Samples:
-        positions = _positions(ds["bias"].values, self.bias)
-        strain = {name: float(ds.attrs.get(name, 0.0)) for name in ("heterostrain", "strain_angle")}
-        cell = TwistedBilayer(int(ds.attrs["i"]), float(ds.attrs["spacing"]), **strain)
+    def positions(self, ds: xr.Dataset) -> NDArray[np.int64]:
+        """Where the model's biases stand among a dataset's; ValueError if it lacks one."""
+        return _positions(ds["bias"].values, self.bias)
+
+    def amplitudes(self, ds: xr.Dataset) -> NDArray[np.complex128]:
+        """Complex amplitudes (n, n_bias, 1 + 6 n_stars) of a dataset at `star_vectors`, G = 0 first."""
         top = layer_mask(ds["layer"].values, "top")
         xy = np.stack([ds["x"].values[top], ds["y"].values[top]], axis=1)
-        ldos = ds["ldos"].values[:, positions][:, :, top].astype(float)
+        ldos = ds["ldos"].values[:, self.positions(ds)][:, :, top].astype(float)
+        return ldos @ _waves(xy, star_vectors(cell_of(ds), self.n_stars))
+
+    def samples(self, ds: xr.Dataset) -> Samples:
         return Samples(
-            self.of_amplitudes(ldos @ _waves(xy, star_vectors(cell, self.n_stars))),
+            self.of_amplitudes(self.amplitudes(ds)),
             ds["U"].values.astype(float),
             ds["filling"].values.astype(float),
             ds["seed"].values.astype(np.int64),

@@ -1,0 +1,194 @@
+"""How wrong models are in noise and in imperfect scans, beside what noise allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from stm_core.imaging import Imperfections, ScanMap
+from stm_core.learning.evaluation import Trained, evaluate, predict
+from stm_core.learning.inputs import Samples
+from stm_core.learning.loop import TrainingConfig
+from stm_core.learning.noise import Exposure, information, noisy_samples, scanned_samples
+from stm_core.learning.registry import Model, build_model
+from stm_core.learning.study_models import StudySettings, study_network
+from stm_core.learning.training import fit
+
+_DRAWS, _LESSONS = 8, 16  # noisy maps of each state that is read, and of each that teaches curves
+_PIXELWISE = TrainingConfig(normalisation="pixel")
+_SHORT = TrainingConfig(epochs=40, batch_size=32, learning_rate=2e-3, normalisation="pixel")
+
+Imperfect = Callable[[ScanMap, Generator], ScanMap]
+
+
+@dataclass(frozen=True)
+class NoiseStudy:
+    """States to learn from and states to read, of any U (protocol "continuous").
+
+    Attributes
+    ----------
+    ds : xarray.Dataset
+        As `load_dataset` returns.
+    exposure : Exposure
+        How maps are taken; its noise is replaced.
+    seed : int
+        Of the split and of all noise.
+    n_states : int
+        Most states to read.
+    highest : float
+        Largest U read, in eV.
+    """
+
+    ds: xr.Dataset
+    exposure: Exposure = field(default_factory=Exposure)
+    seed: int = 0
+    n_states: int = 24
+    highest: float = 5.0
+
+    @property
+    def settings(self) -> StudySettings:
+        """Which U train and which test."""
+        return StudySettings(protocol="continuous", seed=self.seed)
+
+    @property
+    def learned(self) -> xr.Dataset:
+        """States that train."""
+        split = self.settings.split(self.ds["U"].values)
+        return self.ds.isel(sample=np.flatnonzero(split.train | split.validation))
+
+    @property
+    def asked(self) -> NDArray[np.int64]:
+        """Positions of the states that are read, evenly over the sweep."""
+        U = self.ds["U"].values
+        test = np.flatnonzero(self.settings.split(U).test & (self.highest >= U))
+        return test[np.linspace(0, len(test) - 1, min(len(test), self.n_states)).astype(int)]
+
+    def bounds(self) -> pd.DataFrame:
+        """Cramér–Rao bound of each asked state (rows) at unit noise of a pixel, by bias and for "all"."""
+        known = information(self.ds, replace(self.exposure, noise=1.0), self.asked)
+        of_one = pd.DataFrame(1 / np.sqrt(known), columns=self.ds["bias"].values)
+        return of_one.assign(all=1 / np.sqrt(known.sum(axis=1)))
+
+    def one_map(self, bias: float) -> Model:
+        """Curves of a single bias, not yet fitted."""
+        config = study_network(self.ds, "bragg", self.settings).config
+        return build_model("bragg", bias=(bias,), n_stars=config.n_stars, i=config.i, spacing=config.spacing)
+
+    def in_white_noise(self, levels: Sequence[float]) -> pd.DataFrame:
+        """Root mean square error of U, and its ratio to the bound, both medians over states.
+
+        Parameters
+        ----------
+        levels : sequence of float
+            White noise of a pixel over the mean of its map.
+
+        Returns
+        -------
+        pandas DataFrame
+            One row for each model and level, with columns ``model``, ``level``, ``rms`` (eV), ``bound`` (eV)
+            and ``ratio``.
+        """
+        rng, bounds = np.random.default_rng(self.seed), self.bounds()
+        informative = bounds.drop(columns="all").median().idxmin()
+        rows = []
+        for name, model, limit, trained in self._readers(levels, float(informative), rng):
+            for level in levels:
+                seen = noisy_samples(model.config, self._asked_of, self._at(level), rng, _DRAWS)
+                error = predict(trained(level), seen.inputs).U - seen.U
+                rms = np.sqrt((error.reshape(len(self.asked), -1) ** 2).mean(axis=1))
+                bound = level * bounds["all" if limit == "all" else informative].to_numpy()
+                row = {
+                    "rms": np.median(rms),
+                    "bound": np.nanmedian(bound),
+                    "ratio": np.nanmedian(rms / bound),
+                }
+                rows.append({"model": name, "level": level, **{key: float(v) for key, v in row.items()}})
+        return pd.DataFrame(rows)
+
+    @property
+    def _asked_of(self) -> xr.Dataset:
+        return self.ds.isel(sample=self.asked)
+
+    def _at(self, level: float) -> Exposure:
+        return replace(self.exposure, noise=level)
+
+    def _readers(
+        self, levels: Sequence[float], informative: float, rng: Generator
+    ) -> list[tuple[str, Model, str, Callable[[float], Trained]]]:
+        """Name, model, bound ("all" or "one" bias) and who reads at a level of noise."""
+        learned = self.learned
+        curves, process, tokens = (
+            study_network(self.ds, name, self.settings) for name in ("bragg", "bragg_process", "bragg_tokens")
+        )
+        one = self.one_map(informative)
+
+        def taught(
+            model: Model, at: Sequence[float], draws: int, config: TrainingConfig | None = None
+        ) -> Trained:
+            seen = [noisy_samples(model.config, learned, self._at(level), rng, draws) for level in at]
+            return _fitted(model, seen, config)
+
+        clean, mixed = taught(curves, (0.0,), 1), taught(tokens, tuple(levels), 1, _SHORT)
+        return [
+            ("curves", curves, "all", lambda level: taught(curves, (level,), _LESSONS)),
+            ("curves, trained on clean maps", curves, "all", lambda level: clean),
+            ("curves, one bias", one, "one", lambda level: taught(one, (level,), _LESSONS)),
+            ("Gaussian process", process, "all", lambda level: taught(process, (level,), 1, _PIXELWISE)),
+            ("stars as tokens", tokens, "all", lambda level: mixed),
+        ]
+
+    def in_scans(self, bias: float, days: Mapping[str, Imperfect], every: int = 2) -> pd.DataFrame:
+        """MAE in eV on real-space scans of one bias, of curves taught by clean scans and by bad days.
+
+        Parameters
+        ----------
+        bias : float
+            Of the map, in eV.
+        days : mapping of str to callable
+            What is done to the scans that are read, a row each.
+        every : int
+            Every how many of the learned states teach.
+        """
+        rng, model = np.random.default_rng(self.seed), self.one_map(bias)
+        bad_day = Imperfections.preset("noisy")
+        readers = {
+            "taught by clean scans": self._scan_reader(model, Imperfections(()), rng, every, 1),
+            "taught by bad days": self._scan_reader(model, bad_day, rng, every, 2),
+        }
+        found = {}
+        for name, day in days.items():
+            seen = scanned_samples(model.config, self._asked_of, day, rng, self.exposure)
+            found[name] = {key: evaluate(seen.U, predict(r, seen.inputs).U).mae for key, r in readers.items()}
+        return pd.DataFrame(found).T
+
+    def on_a_bad_day(self, bias: float, every: int = 2, draws: int = 1) -> float:
+        """MAE in eV of curves taught by bad days, on bad days, at one bias with this exposure."""
+        rng, model, bad_day = (
+            np.random.default_rng(self.seed),
+            self.one_map(bias),
+            Imperfections.preset("noisy"),
+        )
+        reader = self._scan_reader(model, bad_day, rng, every, draws)
+        seen = scanned_samples(model.config, self._asked_of, bad_day, rng, self.exposure)
+        return evaluate(seen.U, predict(reader, seen.inputs).U).mae
+
+    def _scan_reader(
+        self, model: Model, imperfect: Imperfect, rng: Generator, every: int, draws: int
+    ) -> Trained:
+        part = self.learned.isel(sample=slice(None, None, every))
+        seen = [scanned_samples(model.config, part, imperfect, rng, self.exposure) for _ in range(draws)]
+        return _fitted(model, seen)
+
+
+def _fitted(model: Model, seen: Sequence[Samples], config: TrainingConfig | None = None) -> Trained:
+    columns: dict[str, Any] = {
+        key: np.concatenate([getattr(each, key) for each in seen]) for key in ("inputs", "U", "branch")
+    }
+    return fit(model, **columns, config=config, progress=False)

@@ -1,0 +1,108 @@
+"""The bound against pixels summed one by one, and noise against its own statistics."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from stm_core.data import cell_of, load_dataset
+from stm_core.imaging import Imperfections, SurfaceLDOS, form_factor
+from stm_core.learning import (
+    Exposure,
+    NoiseStudy,
+    build_model,
+    information,
+    noisy_samples,
+    scanned_samples,
+    star_vectors,
+)
+
+N_STARS = 3
+
+
+@pytest.fixture(scope="module")
+def ds(small_dataset_path):
+    return load_dataset(small_dataset_path)
+
+
+@pytest.fixture(scope="module")
+def config(ds):
+    bias = tuple(ds["bias"].values[:2].tolist())
+    return build_model("bragg", bias=bias, n_stars=N_STARS, i=2, spacing=2.6).config
+
+
+def test_the_information_is_that_of_pixels_summed_one_by_one(ds):
+    """A map that moves evenly with U: two maps differ by what its slope says, on a fine grid of one cell."""
+    first, last = (ds.isel(sample=k)["ldos"].values.astype(float) for k in (0, 8))
+    first, last = (
+        each / each[:, ds["layer"].values == 1].sum(axis=1, keepdims=True) for each in (first, last)
+    )
+    U = ds["U"].values
+    moving = first + (U[:, None, None] / 5) * (last - first)
+    known = information(
+        ds.assign(ldos=(("sample", "bias", "atom"), moving)), Exposure(0.1, 50), np.array([4])
+    )
+    cell, n = cell_of(ds), 48
+    xy = (
+        np.stack(np.meshgrid(np.arange(n), np.arange(n)), axis=-1).reshape(-1, 2)
+        / n
+        @ np.asarray(cell.lattice)
+    )
+
+    def pixels(ldos):
+        surface = SurfaceLDOS.above(cell, ldos)
+        return (np.exp(1j * xy @ surface.vectors.T) @ surface.amplitudes).real
+
+    for bias in (0, 6):
+        w = pixels(moving[4, bias])
+        slope = pixels((last - first)[bias]) / 5 / w.mean()
+        w = w / w.mean()
+        expected = (np.mean(slope**2) - np.mean(slope * w) ** 2 / np.mean(w**2)) * 50**2 / 0.1**2
+        assert known[0, bias] == pytest.approx(expected, rel=2e-3)
+
+
+def test_information_is_what_noise_and_pixels_leave(ds):
+    one, other = (information(ds, each, np.arange(3)) for each in (Exposure(0.1, 64), Exposure(0.2, 192)))
+    np.testing.assert_allclose(other, one * 9 / 4)
+    few = ds.isel(sample=np.flatnonzero(ds["U"].values < 1.5))
+    assert np.isnan(information(few, Exposure(0.1))).all()
+
+
+def test_noise_has_the_spread_that_pixels_average_to(ds, config):
+    one, exposure = ds.isel(sample=[3]), Exposure(noise=0.2, pixels=40)
+    clean = noisy_samples(config, one, replace(exposure, noise=0.0), np.random.default_rng(0)).inputs
+    noisy = noisy_samples(config, one, exposure, np.random.default_rng(0), 4000)
+    assert noisy.inputs.shape == (4000, 2, N_STARS) and set(noisy.sample) == {0}
+    np.testing.assert_allclose(noisy.inputs.mean(axis=0), clean[0], atol=4 * 0.2 / 40 / np.sqrt(6 * 4000))
+    np.testing.assert_allclose(noisy.inputs.std(axis=0), 0.2 / 40 / np.sqrt(6), rtol=0.05)
+
+
+def test_a_wide_still_scan_shows_what_whole_cells_show(ds, config):
+    some, still = ds.isel(sample=[0, 7]), Imperfections(())
+    wide = Exposure(pixels=256, pixel=0.6)
+    scanned = scanned_samples(config, some, still, np.random.default_rng(0), wide)
+    whole = noisy_samples(config, some, wide, np.random.default_rng(0))
+    np.testing.assert_allclose(scanned.inputs, whole.inputs, atol=2e-3 * np.abs(whole.inputs).max())
+    np.testing.assert_array_equal(scanned.U, some["U"].values)
+
+
+def test_the_tip_passes_less_of_shorter_waves(ds, config):
+    some = ds.isel(sample=[0])
+    near, far = (
+        noisy_samples(config, some, Exposure(height=height), np.random.default_rng(0)).inputs[0, 0]
+        for height in (2.0, 4.0)
+    )
+    stars = np.linalg.norm(star_vectors(cell_of(ds), N_STARS)[1::6], axis=1)
+    np.testing.assert_allclose(far / near, form_factor(stars, 4.0) / form_factor(stars, 2.0), rtol=1e-4)
+
+
+def test_curves_taught_by_noise_come_near_the_bound_and_clean_ones_do_not(ds):
+    study = NoiseStudy(ds, Exposure(pixels=32, pixel=0.5), n_states=4)
+    found = study.in_white_noise([0.3]).set_index("model")
+    assert 0.5 < found.loc["curves", "ratio"] < found.loc["curves, trained on clean maps", "ratio"]
+    assert found.loc["curves", "bound"] <= found.loc["curves, one bias", "bound"]
+
+
+def test_settings_that_are_no_scan_are_refused():
+    with pytest.raises(ValueError, match="noise must be at least 0"):
+        Exposure(noise=-0.1)
