@@ -1,0 +1,109 @@
+"""The models that come with the study, against the data that comes with it."""
+
+import hashlib
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from stm_core.__main__ import main as predict_files
+from stm_core.data import load_dataset
+from stm_core.learning import (
+    SHIPPED_MODELS,
+    SHIPPED_NAMES,
+    StudySettings,
+    dataset_fingerprint,
+    figures,
+    predict,
+    read_card,
+    ship_model,
+    stale_models,
+    study_parts,
+    study_samples,
+)
+from stm_core.learning.__main__ import main
+from stm_core.learning.shipping import LARGEST
+from stm_core.simulation import GRAPHENE_LATTICE
+
+FIGURES = ("mae", "rmse", "median", "p95", "bias", "r2", "coverage", "width", "in_range")
+
+
+@pytest.fixture(scope="module")
+def ds():
+    return load_dataset()
+
+
+@pytest.fixture(scope="module")
+def small(small_dataset_path):
+    return load_dataset(small_dataset_path)
+
+
+def settings_of(card):
+    given = {field.name: card["settings"][field.name] for field in fields(StudySettings)}
+    return StudySettings(**given | {"leave_out": tuple(given["leave_out"])})
+
+
+def test_every_shipped_model_is_of_the_shipped_sweep_and_small(ds):
+    assert stale_models(ds) == []
+    assert all((SHIPPED_MODELS / f"{name}.pt").stat().st_size <= LARGEST for name in SHIPPED_NAMES)
+
+
+@pytest.mark.parametrize("name", SHIPPED_NAMES)
+def test_a_shipped_model_still_reaches_the_figures_of_its_card(name, ds):
+    card = read_card(name)
+    settings = settings_of(card)
+    assert settings.protocol == "continuous" and card["data"] == dataset_fingerprint(ds)
+    tested = np.flatnonzero(settings.split(ds["U"].values).test)
+    samples = study_samples(ds.isel(sample=tested), name, settings)
+    found = predict(SHIPPED_MODELS / f"{name}.pt", samples.inputs)
+    measured, said = figures(samples.U, found, settings.seed), card["parts"]["all"]
+    assert measured["n"] == said["n"]
+    np.testing.assert_allclose(
+        [measured[key] for key in FIGURES], [said[key] for key in FIGURES], rtol=1e-3, atol=1e-5
+    )
+
+
+def test_no_U_of_the_test_trained_calibrated_or_stopped_a_shipped_model(ds):
+    settings = settings_of(read_card("bragg"))
+    samples = study_samples(ds, "bragg", settings)
+    split = study_parts(ds, samples, settings)
+    others = split.train | split.validation | split.calibration
+    assert not set(samples.U[split.test]) & set(samples.U[others])
+
+
+def test_a_table_of_the_sweep_is_read_at_once(ds, tmp_path, capsys):
+    top = ds["layer"].values == 1
+    number, bias = int(np.abs(ds["U"].values - 3.3).argmin()), 2
+    columns = [ds["x"].values[top], ds["y"].values[top], ds["ldos"].values[number, bias][top]]
+    table = np.stack(columns, axis=1) / [GRAPHENE_LATTICE, GRAPHENE_LATTICE, 1]
+    np.savetxt(tmp_path / "state.txt", table)
+    arguments = ["predict", str(tmp_path / "state.txt"), "--bias", f"{ds['bias'].values[bias]:g}"]
+    assert predict_files(arguments) == 0
+    U = float(capsys.readouterr().out.split("U = ")[1].split()[0])
+    assert U == pytest.approx(float(ds["U"].values[number]), abs=0.1)
+
+
+def test_a_stale_model_is_named_and_made_anew_by_one_command(small, small_dataset_path, tmp_path, capsys):
+    folder, checkpoints = tmp_path / "models", tmp_path / "checkpoints"
+    missing = stale_models(small, ("bragg",), folder)
+    assert len(missing) == 1 and "bragg.pt or its card is missing" in missing[0]
+    brighter = small.assign(ldos=2 * small["ldos"])
+    ship_model(brighter, "bragg", None, folder, checkpoints, progress=False)
+    (stale,) = stale_models(small, ("bragg",), folder)
+    assert "bragg.pt is stale" in stale and dataset_fingerprint(small) in stale
+    assert "python -m stm_core.learning ship" in stale
+    arguments = ["ship", "--models", "bragg", "--dataset", str(small_dataset_path), "--out", str(folder)]
+    arguments += ["--checkpoints", str(checkpoints)]
+    assert main(arguments) == 0 and stale_models(small, ("bragg",), folder) == []
+    made = (folder / "bragg.pt").stat().st_mtime_ns
+    assert main(arguments) == 0 and (folder / "bragg.pt").stat().st_mtime_ns == made
+    content = (folder / "bragg.pt").read_bytes()
+    (folder / "bragg.pt").write_bytes(content + b"0")
+    assert "not the file that its card describes" in stale_models(small, ("bragg",), folder)[0]
+    assert hashlib.sha256(content).hexdigest() == read_card("bragg", folder)["sha256"]
+    capsys.readouterr()
+
+
+def test_a_command_that_cannot_run_says_why(tmp_path, capsys):
+    assert main(["leaderboard", "--dataset", str(tmp_path / "none.nc")]) == 2
+    assert "none.nc" in capsys.readouterr().err
