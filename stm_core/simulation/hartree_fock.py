@@ -121,8 +121,9 @@ class HartreeFock:
         """Iterate to self-consistency, downhill in the free energy first and by DIIS at the end.
 
         Where soft bands hold that up, those near the Fermi level follow their own field between two
-        diagonalisations of all (``window.Window``). Where it stalls, a ladder of smearings, damping and a level shift follow; the state's
-        ``route`` and the log name them. See ``mixing.FockMixer`` and ``routes.STAGES``.
+        diagonalisations of all (``window.Window``). Where it stalls, a ladder of smearings, damping and a
+        level shift follow; the state's ``route`` and the log name them. See ``mixing.FockMixer`` and
+        ``routes.STAGES``.
 
         Parameters
         ----------
