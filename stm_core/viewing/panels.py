@@ -35,6 +35,7 @@ def _grid(titles: Sequence[str], columns: int) -> tuple[go.Figure, list[dict[str
         vertical_spacing=0.16 / rows,
         horizontal_spacing=0.3 / columns,
     )
+    figure.update_annotations(font_size=12)
     return figure, [{"row": n // columns + 1, "col": n % columns + 1} for n in range(len(titles))]
 
 

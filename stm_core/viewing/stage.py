@@ -147,6 +147,8 @@ def stage(survey: Survey, look: Look, columns: int = 3) -> tuple[go.Figure, list
             trace.update({bar: _bar_beside(figure, **places[panel])})
         figure.add_trace(trace, **places[panel])
     _label_axes(figure, places)
+    # Fixed, so that one reading far off does not press the others together.
+    figure.update_yaxes(range=[ends[0] - 1, ends[1] + 1], **places[3])
     interactive_layout(figure, rows * _ROW_HEIGHT + 60, showlegend=False)
     return figure, list(range(1, len(figure.data)))
 

@@ -20,8 +20,6 @@ PARTS = (
     "## Exercises",
     "{dropdown} Solutions",
 )
-UNFINISHED = ("05_training", "06_metrics")  # chapters that still lack parts
-CHAPTERS = [path for path in NOTEBOOKS if path.stem not in UNFINISHED]
 # A live Output area answers its kernel while a cell runs, which can stall an unattended run.
 LIVE_OUTPUT = ("interact", "interactive", "interactive_output", "Output")
 
@@ -119,7 +117,7 @@ def test_pages_that_share_networks_share_their_defaults():
                 assert seen.setdefault(name, value) == value, (path.stem, name)
 
 
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 class TestEachChapter:
     def test_has_all_parts(self, path):
         text = prose(path)
