@@ -77,9 +77,10 @@ def test_a_warm_chain_starts_from_the_states_before(tmp_path):
     ds = load_dataset(run_and_gather(plan, tmp_path))
     assert ds.previous_U.values.tolist() == [-1, 0, 1.5]
     problem = HartreeFock(TightBinding(TwistedBilayer(2, 2.6)), 0.0, GateScreenedCoulomb(), nk=2)
-    state = None
+    states = []
     for index, U in enumerate(plan.U):
-        state = problem.at(U).solve(seed=1, start=state, progress=False)
+        state = problem.at(U).solve(seed=1, start=states or None, progress=False)
+        states.append(state)
         assert float(ds.energy[index]) == pytest.approx(state.total_energy, abs=1e-8)
         assert int(ds.iterations[index]) == state.iterations
     assert not list((tmp_path / "states").iterdir())
