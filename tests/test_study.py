@@ -49,6 +49,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "notebooks" / "profiles").mkdir(parents=True)
     (root / "notebooks" / "data").mkdir()
     (root / "notebooks" / "data" / "sweep.nc").write_bytes(b"one")
+    (root / "notebooks" / "models").mkdir()
+    (root / "notebooks" / "models" / "bragg.pt").write_bytes(b"one")
     (root / "notebooks" / "profiles" / "quick.yml").write_text("every_page: {U: 4}\n01_second: {seed: 7}\n")
     for name, calls in CALLS.items():
         write_notebook(root, name, calls)
@@ -164,6 +166,10 @@ def test_a_name_may_be_cut_short(root, ran):
             lambda root: (root / "notebooks" / "data" / "sweep.nc").write_bytes(b"two"),
             ["00_first", "01_second"],
         ),
+        (
+            lambda root: (root / "notebooks" / "models" / "bragg.pt").write_bytes(b"two"),
+            ["00_first", "01_second"],
+        ),
         (lambda root: (root / "stm_core" / "viewing" / "code.py").write_text("size = 1"), ["01_second"]),
         (lambda root: (root / "stm_core" / "learning" / "code.py").write_text("size = 1"), ["01_second"]),
         (lambda root: (root / "stm_core" / "insight" / "code.py").write_text("size = 1"), []),
@@ -173,7 +179,7 @@ def test_a_name_may_be_cut_short(root, ran):
             ["01_second"],
         ),
     ],
-    ids=["source", "data", "import", "import of an import", "no import", "pins", "parameters"],
+    ids=["source", "data", "models", "import", "import of an import", "no import", "pins", "parameters"],
 )
 def test_what_depends_on_a_change_runs_again(root, ran, change, expected):
     change(root)

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 PROVENANCE = "stm_core"
 """Entry of an executed notebook's metadata that says what it was made from."""
 _TRAINED_WITH = ("simulation", "imaging", "data", "learning")
+_SHIPPED = ("data", "models")  # folders of notebooks/
 
 
 class NotebookFailed(RuntimeError):
@@ -85,7 +86,10 @@ def _data_of(root: Path, page: Page) -> list[Path]:
     dataset = page.parameters.get("dataset") or page.declared.get("dataset")
     if dataset and not Path(dataset).is_file():
         raise FileNotFoundError(f"{page.name}: there is no dataset {dataset}")
-    return [Path(dataset)] if dataset else sorted((root / "notebooks" / "data").glob("*.*"))
+    if dataset:
+        return [Path(dataset)]
+    shipped = (path for room in _SHIPPED for path in (root / "notebooks" / room).rglob("*.*"))
+    return sorted(path for path in shipped if path.is_file())
 
 
 def execute(root: Path, build: Path, page: Page, again: bool = False) -> Path:

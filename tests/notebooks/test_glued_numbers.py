@@ -106,3 +106,13 @@ def test_claims_about_the_intervals_follow_from_the_numbers(glued):
         assert values[f"nb12_{name}_width"] > 0
         shares = [values[f"nb12_{name}_{kind}"] for kind in ("shuffled", "stretched", "opposite", "alarms")]
         assert all(0 <= share <= 100 for share in shares)
+
+
+def test_claims_about_other_physics_follow_from_the_numbers(glued):
+    values = glued("13_transfer")
+    assert (values["nb13_survived"] != "none") == (values["nb13_least"] <= values["nb13_wrong"])
+    assert values["nb13_home"] < values["nb13_wrong"], "the models read what they were made for"
+    assert values["nb13_least"] <= values["nb13_most"]
+    assert 0 <= values["nb13_silent_least"] <= values["nb13_silent_most"] <= 100
+    assert values["nb13_held_first"] <= values["nb13_held_most"]
+    assert values["nb13_own_most"] < values["nb13_most"], "their own curves read the states better"
