@@ -1,10 +1,20 @@
-"""Data that several rooms test with: a real sweep of a small twisted bilayer."""
+"""What several rooms test with: a real sweep of a small twisted bilayer, and a real browser."""
 
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from stm_core.data import Sweep, SweepPlan
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+).split()
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +24,15 @@ def small_dataset_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sweep = Sweep(plan, tmp_path_factory.mktemp("sweep"))
     sweep.run(progress=False)
     return sweep.gather()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        reason = f"no browser on this machine: install one of {', '.join(BROWSERS)}"
+        (pytest.fail if os.environ.get("STM_REQUIRE_BROWSER") else pytest.skip)(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield browser
+        browser.close()

@@ -218,4 +218,5 @@ class Training:
         """The regressor with the best weights, in evaluation mode."""
         self.model.load_state_dict(self.best_weights)
         self.model.zero_grad(set_to_none=True)
-        return self.regressor.eval()
+        # As a checkpoint brings it back: another layout would round otherwise.
+        return self.regressor.to(memory_format=torch.contiguous_format).eval()

@@ -1,22 +1,15 @@
-"""The built book and a real browser to open it in."""
+"""The built book and a window to read it in."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from stm_core.study import CHECKOUT
 from tests.tiny_study import html_of
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-).split()
 ON_THIS_MACHINE = ("file:", "data:", "blob:", "about:")
 
 
@@ -32,18 +25,6 @@ def screenshots() -> Path:
     folder = CHECKOUT / "_build" / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        reason = f"no browser on this machine: install one of {', '.join(BROWSERS)}"
-        (pytest.fail if os.environ.get("STM_REQUIRE_BROWSER") else pytest.skip)(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @dataclass

@@ -1,3 +1,0 @@
-from tests.book.conftest import browser
-
-__all__ = ["browser"]
