@@ -50,13 +50,18 @@ class Samples:
     @property
     def branch(self) -> NDArray[np.int64]:
         """Number of the branch, one for each pair of filling and seed, (n,)."""
-        pairs = np.stack([self.filling, self.seed], axis=1)
-        return np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
+        return branch_numbers(self.filling, self.seed)
 
     def subset(self, index: Any) -> Samples:
         """The rows chosen by a boolean mask, integer positions or a slice."""
         chosen = np.atleast_1d(np.arange(len(self))[index])
         return replace(self, **{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
+
+
+def branch_numbers(filling: ArrayLike, seed: ArrayLike) -> NDArray[np.int64]:
+    """Number of the branch of samples (n,), one for each pair of filling and seed."""
+    pairs = np.stack([filling, seed], axis=1)
+    return np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def as_images(images: ArrayLike) -> np.ndarray:

@@ -17,7 +17,7 @@ from scipy.interpolate import CubicSpline
 
 from stm_core.data import cell_of
 from stm_core.imaging import ScanMap, SurfaceLDOS, form_factor, layer_mask, scan_amplitudes
-from stm_core.learning.inputs import BraggConfig, Samples, star_vectors
+from stm_core.learning.inputs import BraggConfig, Samples, branch_numbers, star_vectors
 
 _LONGEST = 3.2  # 1/Å: the tip passes less than a hundredth of a component beyond the zone's corner
 _LEAST_KNOWN = 4  # values of U that a spline needs
@@ -78,18 +78,13 @@ def information(ds: xr.Dataset, exposure: Exposure, samples: NDArray | None = No
     waves = np.exp(-1j * xy @ vectors.T) * form_factor(np.linalg.norm(vectors, axis=1), exposure.height)
     ldos = ds["ldos"].values[:, :, top].astype(float)
     relative = ldos / ldos.sum(axis=-1, keepdims=True)
-    slope = _slopes(ds["U"].values, _branch(ds), relative)
+    slope = _slopes(ds["U"].values, branch_numbers(ds["filling"].values, ds["seed"].values), relative)
     found = np.empty((len(chosen), ds.sizes["bias"]))
     for row, number in zip(found, chosen, strict=True):
         w, change = relative[number] @ waves, slope[number] @ waves
         both = (change.conj() * w).sum(axis=1).real
         row[:] = (np.abs(change) ** 2).sum(axis=1) - both**2 / (np.abs(w) ** 2).sum(axis=1)
     return found * (exposure.pixels / exposure.noise) ** 2
-
-
-def _branch(ds: xr.Dataset) -> NDArray[np.int64]:
-    pairs = np.stack([ds["filling"].values, ds["seed"].values], axis=1)
-    return np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def _slopes(U: NDArray, branch: NDArray, values: NDArray) -> NDArray[np.float64]:

@@ -47,7 +47,6 @@ class FockMixer:
             raise ValueError(f"the history must hold at least two Fock matrices, not {history}")
         self.history = history
         self._newest: tuple[BlochMatrices, BlochMatrices] | None = None
-        self._mixed = False
         self._errors: deque[list[Packed]] = deque(maxlen=history)
         self._noise: deque[float] = deque(maxlen=history)
         self._changes: deque[list[Packed]] = deque(maxlen=history - 1)
@@ -81,7 +80,7 @@ class FockMixer:
         if self._newest is not None:
             before, density_before = self._newest
             move = _difference(density, density_before)
-            if far and self._mixed and self._rise(move, error, weights) > 0:
+            if far and self._moves and self._rise(move, error, weights) > 0:
                 self._forget_all_but_newest()
                 return before
             self._moves.append(move)
@@ -91,7 +90,6 @@ class FockMixer:
         self._noise.append(_NOISE**2 * fock.trace_product(fock) if single else 0.0)
         self._newest = fock, density
         self._make_room(weights)
-        self._mixed = len(self._moves) > 0
         return self._combined(fock, self._newton(weights) if far else self._least_residual())
 
     def _rise(self, move: list[Packed], error: list[Packed], weights: np.ndarray) -> float:
@@ -105,7 +103,7 @@ class FockMixer:
             while len(kept) > 1:
                 kept.popleft()
         self._overlap, self._slopes = self._overlap[-1:, -1:], np.zeros((0, 1))
-        self._response, self._mixed = np.zeros((0, 0)), False
+        self._response = np.zeros((0, 0))
 
     def _make_room(self, weights: np.ndarray) -> None:
         """Extend the products by the newest iteration; those that only a step downhill needs wait for it."""

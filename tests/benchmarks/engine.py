@@ -14,7 +14,6 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,8 @@ from tqdm.auto import tqdm
 
 from stm_core.files import replacing
 from stm_core.simulation import GateScreenedCoulomb, HartreeFock, TightBinding, TwistedBilayer
+
+from .timing import seconds
 
 UNITS = {
     "iteration_ratio": "time of an iteration over that of the bare eigensolves in it",
@@ -42,16 +43,6 @@ model = TightBinding(TwistedBilayer(i, spacing), cutoff)
 HartreeFock(model, 3.0, GateScreenedCoulomb(), nk=nk).solve(seed=seed, progress=False)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
-
-
-def seconds(action: Callable[[], Any], repeat: int = 3) -> float:
-    """Median time of an action."""
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
 
 
 def iteration_ratio(problem: HartreeFock, mixed: bool) -> tuple[float, float]:

@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import platform
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -46,6 +45,8 @@ from stm_core.learning import (
 )
 from stm_core.simulation import GRAPHENE_LATTICE
 
+from .timing import seconds
+
 UNITS = {
     "transform_ratio": "time of the direct sum over that of the separable transform, 1003 x 1003 points",
     "transform_difference": "largest difference of the two over F(0)",
@@ -60,15 +61,10 @@ UNITS = {
 }
 
 
-def seconds(action: Callable[[], Any], repeat: int = 3) -> float:
+def warm_seconds(action: Callable[[], Any], repeat: int = 3) -> float:
     """Median time of an action, after one that loads and compiles."""
     action()
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return seconds(action, repeat)
 
 
 def transform(ds: xr.Dataset, n_k: int) -> dict[str, float]:
@@ -81,7 +77,7 @@ def transform(ds: xr.Dataset, n_k: int) -> dict[str, float]:
     ft_ldos_direct(xy, ldos, 11)  # compiles
     start = time.perf_counter()
     reference = ft_ldos_direct(xy, ldos, n_k)
-    direct, separable = time.perf_counter() - start, seconds(lambda: grid.magnitude(ldos), 5)
+    direct, separable = time.perf_counter() - start, warm_seconds(lambda: grid.magnitude(ldos), 5)
     difference = np.abs(reference - grid.magnitude(ldos)).max()
     return {"transform_ratio": direct / separable, "transform_difference": float(difference)}
 
@@ -128,7 +124,7 @@ def epoch(size: int, n: int = 32, drawn: int = 369) -> dict[str, float]:
         model = build_model("cnn", image_size=size)
         loader = DataLoader(Pictures(Path(folder), U, size), batch_size=32, shuffle=True)
         optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-4)
-        theirs = seconds(lambda: original_epoch(model, loader, optimiser))
+        theirs = warm_seconds(lambda: original_epoch(model, loader, optimiser))
     images = rng.random((n, size, size)).astype(np.float32)
 
     def ours(epochs: int) -> float:
@@ -167,7 +163,7 @@ def latency(ds: xr.Dataset) -> dict[str, float]:
     number = int(np.flatnonzero(study_parts(ds, samples, settings).test)[0])
     table, bias = ds["ldos"].values[number][:, top], ds["bias"].values
     config: Any = model.model.config  # type: ignore[union-attr]
-    return {"latency_seconds": seconds(lambda: predict(model, config.of_ldos(xy, table, bias)), 20)}
+    return {"latency_seconds": warm_seconds(lambda: predict(model, config.of_ldos(xy, table, bias)), 20)}
 
 
 def measure(ds: xr.Dataset, size: int, n_k: int, epochs: int) -> dict[str, Any]:
