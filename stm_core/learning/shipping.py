@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import stm_core
 from stm_core.files import replacing
 from stm_core.learning.checkpoints import Regressor
 from stm_core.learning.evaluation import Trained, as_regressor
-from stm_core.learning.leaderboard import dataset_fingerprint, measure
+from stm_core.learning.leaderboard import LEADERBOARD_SETTINGS, dataset_fingerprint, measure
 from stm_core.learning.study_models import (
     SHIPPED_MODELS,
     StudySettings,
@@ -36,7 +36,7 @@ LARGEST = 2_000_000
 SHIPPED_NAMES = ("bragg", "bragg_process", "bragg_tokens", "bragg_biases", "repaired")
 """The models that come with the study, as `STUDY_MODELS` names them."""
 
-SHIPPED_SETTINGS = StudySettings(protocol="continuous", epochs=40, bias_high=0.01)
+SHIPPED_SETTINGS = replace(LEADERBOARD_SETTINGS, protocol="continuous")
 """Any U trains them: a model that is used wants no gaps between integers. Pictures near the Fermi level."""
 
 
