@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 _SINGLE_ENOUGH = 5e-5  # electrons: single precision carries the density matrix no further
 _SINGLE_WORTH = 200  # rows: smaller matrices gain nothing from single precision
 _FAR = 1e-5  # electrons: after larger changes of the density matrix the mixing goes downhill
+_POLISH = 6  # iterations after which DIIS should have come ten times closer
 _ROUGH = 1e-4  # electrons: where a fallback hands on, and soft bands need no care of their own
 _QUICK = 8  # iterations after which what is not there yet is slow
 _PATIENCE = 24  # iterations in which the residual must halve: saddle points take their time
@@ -165,8 +166,14 @@ def _mix(problem: Problem, progress: Progress, stage: Stage, fock: BlochMatrices
         temperature = problem.temperature * stage.smearing
         progress.mixture = progress.mixture.towards(new, temperature, problem.mean_field.degeneracy)
         return progress.mixture.fock
-    far = not stage.shift and progress.history[-1][0] > _FAR
+    far = not stage.shift and (progress.history[-1][0] > _FAR or _polishes_in_vain(progress))
     return progress.mixer(fock, progress.fock, progress.density, far)
+
+
+def _polishes_in_vain(progress: Progress) -> bool:
+    """Whether DIIS hovers near a saddle point, which the way downhill leaves."""
+    lately = [r for r, _ in progress.history[-_POLISH:]]
+    return len(lately) == _POLISH and max(lately) <= _FAR and lately[-1] > 0.1 * lately[0]
 
 
 def _is_slow(progress: Progress, stage: Stage) -> bool:
@@ -178,6 +185,8 @@ def _is_slow(progress: Progress, stage: Stage) -> bool:
 def _choose_stage(problem: Problem, progress: Progress, residual: float) -> None:
     """Leave single precision when it has done its work, and a stage that stalls."""
     stage = STAGES[progress.stage]
+    if _polishes_in_vain(progress):
+        progress.stage_began = len(progress.history)
     residuals = [r for r, _ in progress.history[progress.stage_began :]]
     stalled = len(residuals) > _PATIENCE and min(residuals[-_PATIENCE:]) > min(residuals[:-_PATIENCE]) / 2
     if progress.single and (residual < _SINGLE_ENOUGH or stalled):

@@ -197,6 +197,26 @@ def test_a_mixed_step_uphill_is_taken_back():
     np.testing.assert_array_equal(unpacked(again), unpacked(second))
 
 
+@pytest.mark.parametrize(
+    ("residuals", "downhill"),
+    [
+        ([8e-6, 5e-6, 8e-7, 1.3e-6, 1.4e-6, 5e-7, 1.2e-6], True),  # hovers near a saddle point
+        ([8e-6, 5e-6, 9e-7, 2e-7, 6e-8, 2e-8, 5e-9], False),
+        ([8e-6, 5e-6, 9e-7, 2e-7, 6e-8], False),
+        ([8e-6, 5e-6, 9e-7, 2e-7, 6e-8, 2e-5], True),
+    ],
+)
+def test_diis_that_polishes_in_vain_gives_way_to_the_way_downhill(bilayer, residuals, downhill):
+    solver, state = bilayer
+    density = state.density_matrix()
+    problem, fock = solver.problem(density.reduction), solver.mean_field(density)[0]
+    chosen = []
+    progress = scf.Progress(density, 0.0, False, fock, history=[(r, 0.0) for r in residuals])
+    progress.mixer = lambda fock, previous, density, far: chosen.append(far) or fock
+    scf._mix(problem, progress, STAGES[0], fock)
+    assert chosen == [downhill]
+
+
 def test_a_path_in_u_is_extrapolated():
     setup = HartreeFock(TightBinding(TwistedBilayer(1, 3.0)), 4.0, GateScreenedCoulomb(), nk=2)
     states = [setup.at(U=u).solve(progress=False) for u in (3.8, 3.9)]
