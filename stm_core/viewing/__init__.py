@@ -20,16 +20,17 @@ from stm_core.viewing.panorama import cover_figure, road_figure
 from stm_core.viewing.samples import (
     branch_figure,
     filling_name,
-    markdown_table,
     sample_map,
     spectrum_map,
 )
 from stm_core.viewing.scans import imperfection_gallery
 from stm_core.viewing.spectrum import bias_figure
+from stm_core.viewing.tables import Target, markdown_table, target_table
 
 __all__ = [
     "Explorer",
     "PageStates",
+    "Target",
     "attribution_panels",
     "band_figure",
     "bias_figure",
@@ -59,5 +60,6 @@ __all__ = [
     "show",
     "similarity_matrix",
     "spectrum_map",
+    "target_table",
     "training_curves",
 ]

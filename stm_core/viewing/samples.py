@@ -23,14 +23,6 @@ def filling_name(filling: float) -> str:
     return f"ν = {filling:+g}".replace("-", "−") if filling else "ν = 0"
 
 
-def markdown_table(rows: Sequence[Mapping[str, object]]) -> str:
-    """Rows of equal keys as a Markdown table whose head is the keys; a note that it is empty without rows."""
-    if not rows:
-        return "*none*"
-    head = "| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0])
-    return "\n".join([head, *("| " + " | ".join(map(str, row.values())) + " |" for row in rows)])
-
-
 def sample_map(ds: xr.Dataset, category: ArrayLike) -> Figure:
     """Every sample at its U, in one row for each filling and start, coloured by a category.
 

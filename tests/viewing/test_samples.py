@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import LogNorm
 
 from stm_core.data import load_dataset
-from stm_core.viewing import branch_figure, filling_name, markdown_table, sample_map, spectrum_map
+from stm_core.viewing import branch_figure, filling_name, sample_map, spectrum_map
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +25,6 @@ def test_names_of_fillings():
         "ν = −3",
         "ν = +0.5",
     ]
-
-
-def test_tables_have_a_head_and_a_line_for_each_row():
-    table = markdown_table([{"a": 1, "b": "x"}, {"a": 2.5, "b": "y"}])
-    assert table.splitlines() == ["| a | b |", "|---|---|", "| 1 | x |", "| 2.5 | y |"]
-    assert markdown_table([]) == "*none*"
 
 
 def test_every_sample_is_on_the_map_in_its_row_and_colour(ds):
