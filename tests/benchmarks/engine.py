@@ -10,12 +10,12 @@ import argparse
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -23,8 +23,9 @@ from tqdm.auto import tqdm
 
 from stm_core.files import replacing
 from stm_core.simulation import GateScreenedCoulomb, HartreeFock, TightBinding, TwistedBilayer
-
-from .timing import seconds
+from stm_core.simulation.bloch import BlochMatrices
+from stm_core.simulation.problem import Problem
+from stm_core.simulation.scf import Iteration
 
 UNITS = {
     "iteration_ratio": "time of an iteration over that of the bare eigensolves in it",
@@ -46,21 +47,30 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def iteration_ratio(problem: HartreeFock, mixed: bool) -> tuple[float, float]:
-    """Median time of an iteration over that of its eigensolves, and the latter in seconds."""
+    """Median time of an iteration over that of the eigensolves in it, and the latter in seconds.
+
+    Both are timed in the same iteration, so that what else the machine does slows both.
+    """
     problem.mixed_precision = mixed
-    stamps = [time.perf_counter()]
-    # A tolerance that single precision cannot meet keeps all iterations in one precision.
-    limit = 9
-    state = problem.solve(
-        max_iterations=limit, callback=lambda _: stamps.append(time.perf_counter()), progress=False
-    )
-    fock, _ = problem.mean_field(state.density_matrix())
-    if mixed:
-        assert state.single_iterations >= limit - 2
-        fock = fock.to(torch.float32)
-    bare = seconds(lambda: [torch.linalg.eigh(stack) for stack in fock.stacks])
-    # The first interval holds the start, the last of a mixed run may be in double precision.
-    return statistics.median(np.diff(stamps)[1 : limit - 2]) / bare, bare
+    limit, solve, spent, stamps = 9, Problem.eigenstates, [0.0], [time.perf_counter()]
+
+    def timed(self: Problem, fock: BlochMatrices) -> Any:
+        start = time.perf_counter()
+        found = solve(self, fock)
+        spent[-1] += time.perf_counter() - start
+        return found
+
+    def after(_: Iteration) -> None:
+        stamps.append(time.perf_counter())
+        spent.append(0.0)
+
+    with patch.object(Problem, "eigenstates", timed):
+        state = problem.solve(max_iterations=limit, callback=after, progress=False)
+    last = state.single_iterations - 1 if mixed else limit - 2
+    assert last > 3, "too few iterations in single precision to time"
+    # The first interval also holds the start.
+    bare = np.array(spent[1:last])
+    return float(np.median(np.diff(stamps)[1:last] / bare)), float(np.median(bare))
 
 
 def precision(problem: HartreeFock) -> dict[str, float]:
