@@ -1,6 +1,6 @@
 """Tables in a page's words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -33,8 +33,13 @@ def markdown_table(rows: Sequence[Mapping[str, object]]) -> str:
     """Rows of equal keys as a Markdown table whose head is the keys; a note that it is empty without rows."""
     if not rows:
         return "*none*"
-    head = "| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0])
-    return "\n".join([head, *("| " + " | ".join(map(str, row.values())) + " |" for row in rows)])
+    head = _line(rows[0]) + "\n|" + "---|" * len(rows[0])
+    return "\n".join([head, *(_line(row.values()) for row in rows)])
+
+
+def _line(cells: Iterable[object]) -> str:
+    """One line of a table; a bar within a cell must not end it."""
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
 def target_table(targets: Sequence[Target]) -> str:

@@ -11,6 +11,7 @@ def test_tables_have_a_head_and_a_line_for_each_row():
     table = markdown_table([{"a": 1, "b": "x"}, {"a": 2.5, "b": "y"}])
     assert table.splitlines() == ["| a | b |", "|---|---|", "| 1 | x |", "| 2.5 | y |"]
     assert markdown_table([]) == "*none*"
+    assert markdown_table([{"|x|": 1}]).startswith("| \\|x\\| |\n|---|\n")
 
 
 @pytest.mark.parametrize(
