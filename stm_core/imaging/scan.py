@@ -238,11 +238,19 @@ class SurfaceLDOS:
         values = np.zeros((ny, nx))
         for part in range(0, len(gx), _AT_ONCE):
             some = slice(part, part + _AT_ONCE)
-            rows = np.exp(1j * np.outer(blank.y, gy[some])) * self.amplitudes[some]
-            columns = np.exp(1j * np.outer(gx[some], blank.x))
-            # One real product gives the real part of the complex one in half the operations.
-            values += np.hstack([rows.real, -rows.imag]) @ np.vstack([columns.real, columns.imag])
+            rows = _waves(gy[some], blank.y[0], pixel, ny) * self.amplitudes[some, None]
+            columns = _waves(gx[some], blank.x[0], pixel, nx)
+            # Two real products give the real part of the complex one in half the operations.
+            values += rows.real.T @ columns.real - rows.imag.T @ columns.imag
         return replace(blank, values=values)
+
+
+def _waves(wave: NDArray, first: float, step: float, n: int) -> NDArray[np.complex128]:
+    """exp(ikx) at n places from `first`, (n_k, n), as products of a coarse and a fine table: few exponentials."""
+    fine = int(np.ceil(np.sqrt(n)))
+    coarse = np.exp(1j * np.outer(wave, first + step * fine * np.arange(-(-n // fine))))
+    within = np.exp(1j * np.outer(wave, step * np.arange(fine)))
+    return (coarse[:, :, None] * within[:, None]).reshape(len(wave), -1)[:, :n]
 
 
 def _half_lattice(
