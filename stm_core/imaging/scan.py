@@ -246,7 +246,7 @@ class SurfaceLDOS:
 
 
 def _waves(wave: NDArray, first: float, step: float, n: int) -> NDArray[np.complex128]:
-    """exp(ikx) at n places from `first`, (n_k, n), as products of a coarse and a fine table: few exponentials."""
+    """exp(ikx) at n places from `first`, (n_k, n), by a coarse and a fine table: few exponentials."""
     fine = int(np.ceil(np.sqrt(n)))
     coarse = np.exp(1j * np.outer(wave, first + step * fine * np.arange(-(-n // fine))))
     within = np.exp(1j * np.outer(wave, step * np.arange(fine)))

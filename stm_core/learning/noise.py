@@ -14,6 +14,7 @@ import xarray as xr
 from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
+from tqdm.auto import tqdm
 
 from stm_core.data import cell_of
 from stm_core.imaging import ScanMap, SurfaceLDOS, form_factor, layer_mask, scan_amplitudes
@@ -144,6 +145,7 @@ def scanned_samples(
     imperfect: Callable[[ScanMap, Generator], ScanMap],
     rng: Generator,
     exposure: Exposure | None = None,
+    progress: bool = True,
 ) -> Samples:
     """A dataset as a Bragg model sees it in finite, imperfect scans, one of each sample and bias.
 
@@ -160,13 +162,16 @@ def scanned_samples(
     rng : numpy Generator
     exposure : Exposure, optional
         Its white noise comes on top.
+    progress : bool
+        Show a progress bar.
     """
     exposure = exposure or Exposure()
     cell, chosen = cell_of(ds), config.positions(ds)
     vectors = star_vectors(cell, config.n_stars)
     corner = np.full(2, -exposure.pixel * (exposure.pixels - 1) / 2)
     amplitudes = np.empty((ds.sizes["sample"], len(chosen), len(vectors)), complex)
-    for number, maps in enumerate(ds["ldos"].values[:, chosen].astype(float)):
+    tables = ds["ldos"].values[:, chosen].astype(float)
+    for number, maps in enumerate(tqdm(tables, desc="scans", unit="sample", disable=not progress)):
         for place, ldos in enumerate(maps):
             surface = SurfaceLDOS.above(cell, ldos, exposure.height)
             scan = imperfect(surface.scan(exposure.pixels, exposure.pixel, origin=corner), rng)

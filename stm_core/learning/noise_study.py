@@ -76,9 +76,12 @@ class NoiseStudy:
         of_one = pd.DataFrame(1 / np.sqrt(known), columns=self.ds["bias"].values)
         return of_one.assign(all=1 / np.sqrt(known.sum(axis=1)))
 
-    def one_map(self, bias: float) -> Model:
-        """Curves of a single bias, not yet fitted."""
-        config = study_network(self.ds, "bragg", self.settings).config
+    def curves(self, bias: float | None = None) -> Model:
+        """Curves of one bias in eV, or of all together, not yet fitted."""
+        together = study_network(self.ds, "bragg", self.settings)
+        if bias is None:
+            return together
+        config = together.config
         return build_model("bragg", bias=(bias,), n_stars=config.n_stars, i=config.i, spacing=config.spacing)
 
     def in_white_noise(self, levels: Sequence[float]) -> pd.DataFrame:
@@ -124,10 +127,10 @@ class NoiseStudy:
     ) -> list[tuple[str, Model, str, Callable[[float], Trained]]]:
         """Name, model, bound ("all" or "one" bias) and who reads at a level of noise."""
         learned = self.learned
-        curves, process, tokens = (
-            study_network(self.ds, name, self.settings) for name in ("bragg", "bragg_process", "bragg_tokens")
+        process, tokens = (
+            study_network(self.ds, name, self.settings) for name in ("bragg_process", "bragg_tokens")
         )
-        one = self.one_map(informative)
+        curves, one = self.curves(), self.curves(informative)
 
         def taught(
             model: Model, at: Sequence[float], draws: int, config: TrainingConfig | None = None
@@ -144,23 +147,23 @@ class NoiseStudy:
             ("stars as tokens", tokens, "all", lambda level: mixed),
         ]
 
-    def in_scans(self, bias: float, days: Mapping[str, Imperfect], every: int = 2) -> pd.DataFrame:
-        """MAE in eV on real-space scans of one bias, of curves taught by clean scans and by bad days.
+    def in_scans(self, bias: float | None, days: Mapping[str, Imperfect], every: int = 2) -> pd.DataFrame:
+        """MAE in eV on real-space scans, of curves taught by clean scans and by bad days.
 
         Parameters
         ----------
-        bias : float
-            Of the map, in eV.
+        bias : float or None
+            Of the one map that is read, in eV; None for a map at every bias, one after the other, each with
+            imperfections of its own.
         days : mapping of str to callable
             What is done to the scans that are read, a row each.
         every : int
             Every how many of the learned states teach.
         """
-        rng, model = np.random.default_rng(self.seed), self.one_map(bias)
-        bad_day = Imperfections.preset("noisy")
+        rng, model = np.random.default_rng(self.seed), self.curves(bias)
         readers = {
             "taught by clean scans": self._scan_reader(model, Imperfections(()), rng, every, 1),
-            "taught by bad days": self._scan_reader(model, bad_day, rng, every, 2),
+            "taught by bad days": self._scan_reader(model, Imperfections.preset("noisy"), rng, every, 2),
         }
         found = {}
         for name, day in days.items():
@@ -168,11 +171,11 @@ class NoiseStudy:
             found[name] = {key: evaluate(seen.U, predict(r, seen.inputs).U).mae for key, r in readers.items()}
         return pd.DataFrame(found).T
 
-    def on_a_bad_day(self, bias: float, every: int = 2, draws: int = 1) -> float:
-        """MAE in eV of curves taught by bad days, on bad days, at one bias with this exposure."""
+    def on_a_bad_day(self, bias: float | None, every: int = 2, draws: int = 1) -> float:
+        """MAE in eV of curves taught by bad days, on bad days; `bias` and `every` as in `in_scans`."""
         rng, model, bad_day = (
             np.random.default_rng(self.seed),
-            self.one_map(bias),
+            self.curves(bias),
             Imperfections.preset("noisy"),
         )
         reader = self._scan_reader(model, bad_day, rng, every, draws)

