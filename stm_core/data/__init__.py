@@ -9,7 +9,8 @@ from .plan import SweepPlan, read_plan
 from .progress import SweepStatus
 from .protocols import Split, continuous_protocol, paper_protocol, random_image_split
 from .registration import Registration, register
-from .sampling import as_ldos, cell_ldos, read_scan_image, read_scan_ldos, scan_image, tip_height
+from .sampling import as_ldos, cell_ldos, scan_image, tip_height
+from .scan_ldos import read_scan_image, read_scan_ldos
 from .selection import cell_of, select, state_labels
 from .stm_files import LDOSTable, read_ldos_files
 from .store import load_dataset, write_dataset

@@ -6,12 +6,13 @@ from stm_core.learning.baselines import (
     constant_guess,
     nearest_integer,
 )
+from stm_core.learning.bragg_inputs import BraggConfig, star_vectors
 from stm_core.learning.bragg_networks import BiasAttention, StarTokens
 from stm_core.learning.checkpoints import Normalisation, Regressor, load_checkpoint
 from stm_core.learning.curves import BraggCurves
 from stm_core.learning.evaluation import Metrics, as_regressor, evaluate, predict
 from stm_core.learning.grouped import Interval, bootstrap_intervals, snapping
-from stm_core.learning.inputs import BraggConfig, PictureConfig, Samples, star_vectors
+from stm_core.learning.inputs import PictureConfig, Samples
 from stm_core.learning.leaderboard import (
     LEADERBOARD_SETTINGS,
     dataset_fingerprint,

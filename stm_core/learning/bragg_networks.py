@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from stm_core.learning.inputs import BraggConfig
+from stm_core.learning.bragg_inputs import BraggConfig
 from stm_core.learning.registry import Model, register, start_at
 
 

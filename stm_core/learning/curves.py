@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 
-from stm_core.learning.inputs import BraggConfig
+from stm_core.learning.bragg_inputs import BraggConfig
 from stm_core.learning.registry import Reading, Solved, register
 
 LENGTHS = (0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)  # eV, over which an amplitude changes

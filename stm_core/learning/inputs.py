@@ -1,25 +1,20 @@
-"""What a model sees of a sample: pictures of its transform, or its symmetric Bragg amplitudes.
+"""What a model sees of a sample, and pictures of its transform as one kind of it.
 
-A model's configuration says which, so that a checkpoint knows how to prepare whatever it is given.
+A model's configuration says how to make its inputs, so that a checkpoint knows how to prepare whatever it is
+given.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from stm_core.data import cell_of, image_set, ldos_image
-from stm_core.imaging import layer_mask
-from stm_core.simulation import GRAPHENE_LATTICE, TwistedBilayer
-
-_SAME_BIAS = 2.5e-3  # eV: half the broadening of the simulated LDOS
-BIASES = tuple(round(0.01 * step, 2) for step in range(-6, 7))
-"""Biases of the study's sweep, in eV."""
+from stm_core.data import image_set, ldos_image
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,141 +179,3 @@ class PictureConfig(InputConfig):
     def of_ldos(self, xy: ArrayLike, ldos: ArrayLike, bias: ArrayLike = (0.0,)) -> np.ndarray:
         maps = np.atleast_2d(np.asarray(ldos, dtype=float))
         return np.stack([ldos_image(xy, each, self.image_size, self.style) for each in maps])
-
-
-@dataclass(frozen=True)
-class BraggConfig(InputConfig):
-    """A model of Bragg amplitudes |F(G)|/|F(0)|, averaged over the point group.
-
-    Attributes
-    ----------
-    n_stars : int
-        Stars of six moiré vectors, shortest first.
-    channel : {"symmetric", "magnitude"}
-        Average of the complex amplitudes about the rotation axis, which is real and belongs to the sixfold
-        part of the LDOS alone; or of their magnitudes, which needs no origin.
-    i, spacing : int, float
-        The twisted bilayer whose vectors are read in an LDOS map; a dataset brings its own.
-    """
-
-    partial: ClassVar[bool] = False
-
-    bias: tuple[float, ...] = BIASES
-    n_stars: int = 20
-    channel: Literal["symmetric", "magnitude"] = "symmetric"
-    i: int = 9
-    spacing: float = 2.94
-
-    def __post_init__(self) -> None:
-        if self.channel not in ("symmetric", "magnitude"):
-            raise ValueError(f"channel is {self.channel!r}, but must be 'symmetric' or 'magnitude'")
-        if self.n_stars < 1 or not self.bias:
-            raise ValueError(f"{self.n_stars} stars at {len(self.bias)} biases; at least one each is needed")
-
-    @property
-    def n_features(self) -> int:
-        """Numbers that the model sees of one sample."""
-        return len(self.bias) * self.n_stars
-
-    def check(self, inputs: ArrayLike) -> np.ndarray:
-        array = np.require(inputs, np.float32, ["C", "W"])
-        if array.ndim != 3 or array.shape[1:] != (len(self.bias), self.n_stars) or len(array) == 0:
-            raise ValueError(
-                f"Bragg amplitudes must have shape (n, {len(self.bias)}, {self.n_stars}) for the model's "
-                f"biases and stars, with n of at least 1, not {array.shape}"
-            )
-        missing = np.isnan(array)
-        if np.isinf(array).any() or missing.all(axis=(1, 2)).any() or (missing.any() and not self.partial):
-            which = "must not all be NaN" if self.partial else "must be there at every bias of the model"
-            raise ValueError(f"Bragg amplitudes {which} and must not be infinite")
-        return array
-
-    def of_amplitudes(self, amplitudes: ArrayLike) -> np.ndarray:
-        """Inputs from complex amplitudes (..., n_bias, 1 + 6 n_stars) at `star_vectors`, G = 0 first."""
-        values = np.asarray(amplitudes)
-        total = values[..., :1].real
-        with np.errstate(divide="ignore", invalid="ignore"):
-            relative = np.where(total != 0, values[..., 1:] / total, 0)
-        stars = relative.reshape(*relative.shape[:-1], self.n_stars, 6)
-        part = stars.real if self.channel == "symmetric" else np.abs(stars)
-        return part.mean(axis=-1).astype(np.float32)
-
-    def positions(self, ds: xr.Dataset) -> NDArray[np.int64]:
-        """Where the model's biases stand among a dataset's; ValueError if it lacks one."""
-        return _positions(ds["bias"].values, self.bias)
-
-    def amplitudes(self, ds: xr.Dataset) -> NDArray[np.complex128]:
-        """Complex amplitudes (n, n_bias, 1 + 6 n_stars) of a dataset at `star_vectors`, G = 0 first."""
-        top = layer_mask(ds["layer"].values, "top")
-        xy = np.stack([ds["x"].values[top], ds["y"].values[top]], axis=1)
-        ldos = ds["ldos"].values[:, self.positions(ds)][:, :, top].astype(float)
-        return ldos @ _waves(xy, star_vectors(cell_of(ds), self.n_stars))
-
-    def samples(self, ds: xr.Dataset) -> Samples:
-        return Samples(
-            self.of_amplitudes(self.amplitudes(ds)),
-            ds["U"].values.astype(float),
-            ds["filling"].values.astype(float),
-            ds["seed"].values.astype(np.int64),
-            np.arange(ds.sizes["sample"]),
-        )
-
-    def of_ldos(self, xy: ArrayLike, ldos: ArrayLike, bias: ArrayLike = (0.0,)) -> np.ndarray:
-        """As `InputConfig.of_ldos`, shape (1, n_bias, n_stars); NaN at the model's biases not measured.
-
-        Raises
-        ------
-        ValueError
-            If a bias is none of the model's, or the shapes do not match.
-        """
-        maps, measured = np.atleast_2d(np.asarray(ldos, dtype=float)), np.atleast_1d(np.asarray(bias, float))
-        places = np.asarray(xy, dtype=float) * GRAPHENE_LATTICE
-        if maps.shape != (len(measured), len(places)) or not np.isfinite(maps).all():
-            raise ValueError(
-                f"{maps.shape} values are no finite LDOS at {len(measured)} biases on {len(places)} atoms"
-            )
-        vectors = star_vectors(TwistedBilayer(self.i, self.spacing), self.n_stars)
-        inputs = np.full((1, len(self.bias), self.n_stars), np.nan, dtype=np.float32)
-        read = self.of_amplitudes(maps @ _waves(places, vectors))
-        inputs[0, _positions(np.array(self.bias), measured)] = read
-        return inputs
-
-
-def _positions(available: NDArray, wanted: ArrayLike) -> NDArray[np.int64]:
-    """Where the wanted biases stand among the available ones."""
-    values = np.atleast_1d(np.asarray(wanted, dtype=float))
-    nearest = np.abs(available - values[:, None]).argmin(axis=1)
-    far = np.abs(available[nearest] - values) > _SAME_BIAS
-    if far.any():
-        listed = ", ".join(f"{value:g}" for value in available)
-        raise ValueError(f"bias {values[far][0]:g} eV is none of {listed} eV")
-    return nearest
-
-
-def star_vectors(cell: Any, n_stars: int) -> NDArray[np.float64]:
-    """G = 0 and the shortest stars of six moiré vectors, (1 + 6 n_stars, 2) in 1/Å, star after star.
-
-    Stars are counted by whole numbers of the reciprocal vectors, so that they are the same ones in every
-    cell, strained or not.
-    """
-    first, second = np.asarray(cell.reciprocal, dtype=float)
-    # A turn by 60° takes b₁ to b₂ and b₂ to b₂ − b₁ where they enclose 60°, and b₁ to b₁ + b₂ and b₂ to −b₁
-    # where they enclose 120°.
-    sharp = first @ second > 0
-    turn = np.array([[0, 1], [-1, 1]]) if sharp else np.array([[1, 1], [-1, 0]])
-    reach = np.arange(-n_stars - 1, n_stars + 2)
-    m, n = (axis.ravel() for axis in np.meshgrid(reach, reach, indexing="ij"))
-    steps = np.stack([m, n], axis=1)
-    wedge = (m > 0) & (n >= 0) if sharp else (n >= 0) & (m > n)
-    steps = steps[wedge]
-    length = (steps**2).sum(axis=1) + (1 if sharp else -1) * steps.prod(axis=1)
-    steps = steps[np.lexsort((steps[:, 1], length))][:n_stars]
-    orbit = [steps]
-    for _ in range(5):
-        orbit.append(orbit[-1] @ turn)
-    stars = np.stack(orbit, axis=1).reshape(-1, 2)
-    return np.vstack([np.zeros((1, 2)), stars @ np.array([first, second])])
-
-
-def _waves(xy: NDArray, vectors: NDArray) -> NDArray[np.complex128]:
-    return np.exp(-1j * xy @ vectors.T)

@@ -18,7 +18,8 @@ from tqdm.auto import tqdm
 
 from stm_core.data import cell_of
 from stm_core.imaging import ScanMap, SurfaceLDOS, form_factor, layer_mask, scan_amplitudes
-from stm_core.learning.inputs import BraggConfig, Samples, branch_numbers, star_vectors
+from stm_core.learning.bragg_inputs import BraggConfig, star_vectors
+from stm_core.learning.inputs import Samples, branch_numbers
 
 _LONGEST = 3.2  # 1/Å: the tip passes less than a hundredth of a component beyond the zone's corner
 _LEAST_KNOWN = 4  # values of U that a spline needs

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
-from stm_core.learning.inputs import BraggConfig
+from stm_core.learning.bragg_inputs import BraggConfig
 from stm_core.learning.registry import Reading, Solved, register
 
 

@@ -12,7 +12,8 @@ from stm_core.data import ldos_image
 from stm_core.data.calibration import find_graphene, level
 from stm_core.data.instruments import STMMap
 from stm_core.data.registration import register
-from stm_core.data.sampling import as_ldos, cell_ldos, read_scan_image, scan_image, tip_height
+from stm_core.data.sampling import as_ldos, cell_ldos, scan_image, tip_height
+from stm_core.data.scan_ldos import read_scan_image
 from stm_core.imaging import SurfaceLDOS, decay_constant, form_factor, layer_mask
 from stm_core.simulation import GRAPHENE_LATTICE, TwistedBilayer
 

@@ -16,7 +16,7 @@ from stm_core.learning import (
     load_checkpoint,
     predict,
 )
-from stm_core.learning.inputs import star_vectors
+from stm_core.learning.bragg_inputs import star_vectors
 from stm_core.simulation import TwistedBilayer
 
 BIAS = (-0.02, 0.0, 0.02)
