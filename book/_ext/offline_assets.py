@@ -2,7 +2,7 @@
 
 Plotly's script comes from the installed ``plotly`` and MathJax 3 from ``sphinx-mathjax-offline``, so that
 both are pinned like everything else and neither is kept in the repository. Only pages that hold a figure ask
-for plotly.
+for plotly, and only once they are open (``figures.js``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from plotly.offline import get_plotlyjs
 from sphinx.application import Sphinx
@@ -50,15 +49,8 @@ def _copy_mathjax(target: Path) -> None:
     shutil.copy(source / Path(MATHJAX).name, target)
 
 
-def ask_for_plotly(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
-    """Load plotly on the pages that draw with it, deferred like their figures: the text comes first."""
-    if "Plotly.newPlot" in context.get("body", ""):
-        app.add_js_file(PLOTLY, priority=100, defer="defer")
-
-
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the handlers."""
     app.connect("config-inited", drop_thebe)
     app.connect("config-inited", vendor)
-    app.connect("html-page-context", ask_for_plotly)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -21,6 +21,7 @@ def ask_for_scripts(app: Sphinx, page: str, template: str, context: dict[str, An
     for name in PANEL_SCRIPTS if PANEL in body else ():
         app.add_js_file(f"stm/{name}.js", priority=800)
     if PLOTLY in body:
+        app.add_js_file("stm/figures.js", priority=790)
         app.add_js_file("stm/sliders.js", priority=800)
     if PLOTLY in body or "<img" in body:
         app.add_js_file("stm/narrow.js", priority=810)  # after the sliders, which stay outside its frames
@@ -37,7 +38,9 @@ def describe_figures(app: Sphinx, doctree: nodes.document, page: str) -> None:
                 figure["alt"] = words
         else:
             label = f'role="img" aria-label="{html.escape(words)}" {PLOTLY}'
-            figure[:] = [nodes.Text(figure.astext().replace(PLOTLY, label))]
+            # Its script is not the browser's to run but that of figures.js, once the page is open.
+            drawn = figure.astext().replace('<script type="module">', '<script type="text/x-figure">')
+            figure[:] = [nodes.Text(drawn.replace(PLOTLY, label))]
 
 
 def _figures_and_words(doctree: nodes.document) -> Iterator[tuple[nodes.Element, str]]:

@@ -67,20 +67,30 @@ def graphene_vectors(cell: Any, layer: str = "top") -> dict[str, NDArray[np.floa
     return {name: np.concatenate([half, -half]) @ reciprocal for name, half in halves.items()}
 
 
-def _window_vectors(cell: Any, extent: float) -> NDArray[np.float64]:
-    """Moiré reciprocal vectors in the window, by length and then by angle; the first is G = 0."""
+def _window_vectors(cell: Any, extent: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Moiré reciprocal vectors in the window, whole and in 1/Å, by length and angle; the first is G = 0."""
     kx, ky = k_axes(2, extent)
     limit = np.array([kx[-1], ky[-1]]) / GRAPHENE_LATTICE
     # m = G·a₁/2π, so |m| ≤ |G|max·|a₁|/2π, and the same for the second vector.
     reach = int(np.ceil(np.linalg.norm(limit) * np.linalg.norm(cell.lattice, axis=1).max() / (2 * np.pi)))
     steps = np.arange(-reach, reach + 1)
     m, n = np.meshgrid(steps, steps, indexing="ij")
-    vectors = np.stack([m.ravel(), n.ravel()], axis=1) @ np.asarray(cell.reciprocal)
+    whole = np.stack([m.ravel(), n.ravel()], axis=1)
+    vectors = whole @ np.asarray(cell.reciprocal)
     inside = (np.abs(vectors) <= limit * (1 + 1e-9)).all(axis=1)
-    vectors = vectors[inside]
+    whole, vectors = whole[inside], vectors[inside]
     length = np.round(np.linalg.norm(vectors, axis=1), 9)
     angle = np.round(np.arctan2(vectors[:, 1], vectors[:, 0]), 9)
-    return vectors[np.lexsort((angle, length))]
+    order = np.lexsort((angle, length))
+    return whole[order], vectors[order]
+
+
+def _waves(positions: NDArray, reciprocal: NDArray, whole: NDArray) -> NDArray[np.complex128]:
+    """exp(−iG·r) (N, n_G) of G = m b₁ + n b₂: a factor of m times a factor of n, so few exponentials."""
+    reach = int(np.abs(whole).max())
+    steps = np.arange(-reach, reach + 1)
+    first, second = (np.exp(-1j * np.outer(positions @ vector, steps)) for vector in reciprocal)
+    return first[:, whole[:, 0] + reach] * second[:, whole[:, 1] + reach]
 
 
 def bragg_amplitudes(
@@ -116,6 +126,5 @@ def bragg_amplitudes(
     if values.ndim and values.shape[-1] == mask.size:
         values = values[..., mask]
     values = checked_ldos(values, int(mask.sum()))
-    vectors = _window_vectors(cell, extent)
-    phases = np.asarray(cell.positions)[mask, :2] @ vectors.T
-    return values @ np.exp(-1j * phases), vectors
+    whole, vectors = _window_vectors(cell, extent)
+    return values @ _waves(np.asarray(cell.positions)[mask, :2], np.asarray(cell.reciprocal), whole), vectors

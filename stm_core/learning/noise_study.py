@@ -171,16 +171,30 @@ class NoiseStudy:
             found[name] = {key: evaluate(seen.U, predict(r, seen.inputs).U).mae for key, r in readers.items()}
         return pd.DataFrame(found).T
 
-    def on_a_bad_day(self, bias: float | None, every: int = 2, draws: int = 1) -> float:
-        """MAE in eV of curves taught by bad days, on bad days; `bias` and `every` as in `in_scans`."""
-        rng, model, bad_day = (
-            np.random.default_rng(self.seed),
-            self.curves(bias),
-            Imperfections.preset("noisy"),
-        )
-        reader = self._scan_reader(model, bad_day, rng, every, draws)
-        seen = scanned_samples(model.config, self._asked_of, bad_day, rng, self.exposure)
-        return evaluate(seen.U, predict(reader, seen.inputs).U).mae
+    def on_a_bad_day(self, bias: float | None, draws: int = 2, readings: int = 4) -> NDArray[np.float64]:
+        """Errors of U on bad days with this exposure, of curves taught by bad days.
+
+        Parameters
+        ----------
+        bias : float or None
+            As in `in_scans`.
+        draws : int
+            Bad days on which the curves see each learned state.
+        readings : int
+            Bad days on which each asked state is read.
+
+        Returns
+        -------
+        numpy float array, shape (readings, n_asked)
+            In eV.
+        """
+        rng, model = np.random.default_rng(self.seed), self.curves(bias)
+        bad_day = Imperfections.preset("noisy")
+        reader, errors = self._scan_reader(model, bad_day, rng, 1, draws), []
+        for _ in range(readings):
+            seen = scanned_samples(model.config, self._asked_of, bad_day, rng, self.exposure)
+            errors.append(predict(reader, seen.inputs).U - seen.U)
+        return np.stack(errors)
 
     def _scan_reader(
         self, model: Model, imperfect: Imperfect, rng: Generator, every: int, draws: int

@@ -41,6 +41,7 @@ class Explorer(widgets.VBox):
         self.look: Look = survey.look(start)
         figure, self._moving = stage(survey, self.look)
         self.figure = go.FigureWidget(figure)
+        self._drawn = changes(survey, self.look)
         self.figure.data[self._moving[CURVE]].on_click(self._jump)
         self._tell()
         for control in (self.U, self.bias, self.model, self.strength):
@@ -92,9 +93,10 @@ class Explorer(widgets.VBox):
             self.strength.value,
         )
         self.look = self._survey.look(setting)
+        before, self._drawn = self._drawn, changes(self._survey, self.look)
         with self.figure.batch_update():
-            for number, change in zip(self._moving, changes(self._survey, self.look), strict=True):
-                self.figure.data[number].update(**{key.replace(".", "_"): new for key, new in change.items()})
+            for number, old, new in zip(self._moving, before, self._drawn, strict=True):
+                self.figure.data[number].update(_differing(old, new))
         self._tell()
 
     def _tell(self) -> None:
@@ -105,6 +107,12 @@ class Explorer(widgets.VBox):
             low, high = view.between
             state = f"<b>interpolated</b> between the solutions at U = {low:g} and {high:g} eV"
         self.note.value = state + ("" if read is None else f"; {_in_words(read)}")
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a trace has changed: a browser draws all that it is sent, the same or not."""
+    same = {key for key in new.keys() & old.keys() if np.array_equal(new[key], old[key])}
+    return {key.replace(".", "_"): value for key, value in new.items() if key not in same}
 
 
 def _in_words(read: Prediction) -> str:

@@ -36,9 +36,10 @@ class Reader:
     requests: list[str] = field(default_factory=list)
 
     def open(self, path: Path) -> Page:
-        """The page at ``path``, loaded, with its formulas typeset."""
+        """The page at ``path``, loaded, with its formulas typeset and its figures drawn."""
         self.page.goto(path.as_uri(), wait_until="load")
         self.page.evaluate("() => window.MathJax?.startup?.promise")
+        self.page.wait_for_selector('script[type="text/x-figure"]', state="detached")
         return self.page
 
 

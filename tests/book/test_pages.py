@@ -63,6 +63,12 @@ def test_figures_are_drawn_and_have_words(html, reader, name):
         assert len(canvas.get_attribute("aria-label") or "") > 10
 
 
+def test_a_page_opens_before_plotly_is_asked_for(html, reader):
+    reader.page.add_init_script("addEventListener('load', () => (window.early = 'Plotly' in window))")
+    page = reader.open(html / "notebooks/01_moire_lattice.html")
+    assert page.evaluate("[window.early, 'Plotly' in window]") == [False, True]
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_fits_a_phone(html, reader, screenshots, name):
     reader.page.set_viewport_size(PHONE)

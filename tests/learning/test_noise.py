@@ -106,3 +106,12 @@ def test_curves_taught_by_noise_come_near_the_bound_and_clean_ones_do_not(ds):
 def test_settings_that_are_no_scan_are_refused():
     with pytest.raises(ValueError, match="noise must be at least 0"):
         Exposure(noise=-0.1)
+
+
+def test_bad_days_are_read_at_one_bias_and_at_all(ds):
+    study = NoiseStudy(ds, Exposure(pixels=24, pixel=0.5), n_states=3)
+    for bias in (0.0, None):
+        errors = study.on_a_bad_day(bias, draws=1, readings=2)
+        assert errors.shape == (2, len(study.asked)) and np.isfinite(errors).all()
+        assert not np.array_equal(*errors)  # every day is another one
+        assert np.array_equal(errors, study.on_a_bad_day(bias, draws=1, readings=2))

@@ -32,12 +32,13 @@
       framed(picture);
       Object.assign(picture.style, { maxWidth: "none", width: `${READABLE}px` });
     }
-    for (const figure of document.querySelectorAll(".plotly-graph-div")) {
-      if (figure.clientWidth >= PHONE) continue;
-      if (hasColumns(figure)) {
-        framed(figure);
-        globalThis.Plotly.relayout(figure, { width: READABLE });
-      } else legendBelow(figure);
-    }
+  });
+
+  addEventListener("stm-drawn", ({ target: figure }) => {
+    if (figure.clientWidth >= PHONE) return;
+    if (hasColumns(figure)) {
+      framed(figure);
+      globalThis.Plotly.relayout(figure, { width: READABLE });
+    } else legendBelow(figure);
   });
 })();

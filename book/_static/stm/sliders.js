@@ -76,19 +76,17 @@ globalThis.stm = globalThis.stm || {};
     return [select];
   }
 
-  addEventListener("load", () => {
-    for (const figure of document.querySelectorAll(".plotly-graph-div")) {
-      const { sliders = [], updatemenus = [] } = figure.layout || {};
-      if (!sliders.length && !updatemenus.length) continue;
-      const controls = [];
-      sliders.forEach((slider, number) => controls.push(controlFor(figure, controls, slider, number)));
-      const menus = updatemenus.map((menu, n) => line(...choicesFor(figure, controls, menu, n)));
-      // The figure's own frame is just as high as the figure.
-      figure.parentElement.after(...menus, ...controls.map((control) => control.made));
-      const hidden = {};
-      sliders.forEach((_, n) => (hidden[`sliders[${n}].visible`] = false));
-      updatemenus.forEach((_, n) => (hidden[`updatemenus[${n}].visible`] = false));
-      globalThis.Plotly.relayout(figure, hidden);
-    }
+  addEventListener("stm-drawn", ({ target: figure }) => {
+    const { sliders = [], updatemenus = [] } = figure.layout;
+    if (!sliders.length && !updatemenus.length) return;
+    const controls = [];
+    sliders.forEach((slider, number) => controls.push(controlFor(figure, controls, slider, number)));
+    const menus = updatemenus.map((menu, n) => line(...choicesFor(figure, controls, menu, n)));
+    // The figure's own frame is just as high as the figure.
+    figure.parentElement.after(...menus, ...controls.map((control) => control.made));
+    const hidden = {};
+    sliders.forEach((_, n) => (hidden[`sliders[${n}].visible`] = false));
+    updatemenus.forEach((_, n) => (hidden[`updatemenus[${n}].visible`] = false));
+    globalThis.Plotly.relayout(figure, hidden);
   });
 })();
