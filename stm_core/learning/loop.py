@@ -50,8 +50,8 @@ class TrainingConfig:
         Zero mean and unit spread over the training images as a whole (as in the original) or pixel by pixel.
     precision : {"single", "mixed"}
         In which the layers work while training: throughout single, or bfloat16 with single-precision weights
-        (Micikevicius et al., arXiv:1710.03740). The second is several times faster for convolutions on GPUs
-        and on processors with AVX512-BF16 or AMX, and slower on others. Validation is in single precision.
+        (Micikevicius et al., arXiv:1710.03740). The second is meant for machines that compute in bfloat16,
+        such as processors with AVX512-BF16. Validation is in single precision.
     """
 
     epochs: int = 40

@@ -147,14 +147,13 @@ class NoiseStudy:
             ("stars as tokens", tokens, "all", lambda level: mixed),
         ]
 
-    def in_scans(self, bias: float | None, days: Mapping[str, Imperfect], every: int = 2) -> pd.DataFrame:
-        """MAE in eV on real-space scans, of curves taught by clean scans and by bad days.
+    def in_scans(self, bias: float, days: Mapping[str, Imperfect], every: int = 2) -> pd.DataFrame:
+        """MAE in eV on real-space scans of one bias, of curves taught by clean scans and by bad days.
 
         Parameters
         ----------
-        bias : float or None
-            Of the one map that is read, in eV; None for a map at every bias, one after the other, each with
-            imperfections of its own.
+        bias : float
+            Of the map, in eV.
         days : mapping of str to callable
             What is done to the scans that are read, a row each.
         every : int
@@ -177,7 +176,8 @@ class NoiseStudy:
         Parameters
         ----------
         bias : float or None
-            As in `in_scans`.
+            Of the one map that is read, in eV; None for a map at every bias, one after the other, each with
+            imperfections of its own.
         draws : int
             Bad days on which the curves see each learned state.
         readings : int
