@@ -55,7 +55,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, calls in CALLS.items():
         write_notebook(root, name, calls)
     (root / "book").mkdir()
-    for kept in ("_static", "_ext", "references.bib"):
+    for kept in ("_static", "_ext", "_templates", "references.bib"):
         copy = shutil.copytree if (CHECKOUT / "book" / kept).is_dir() else shutil.copy
         copy(CHECKOUT / "book" / kept, root / "book" / kept)
     (root / "book" / "_toc.yml").write_text(TOC)

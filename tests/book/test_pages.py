@@ -78,6 +78,16 @@ def test_a_page_fits_a_phone(html, reader, screenshots, name):
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
+@pytest.mark.parametrize("name", ["search", *PAGES])
+def test_a_page_is_light_whatever_its_reader_prefers(html, reader, name):
+    reader.page.emulate_media(color_scheme="dark")
+    reader.page.add_init_script("for (const key of ['mode', 'theme']) localStorage.setItem(key, 'dark')")
+    page = reader.open(html / f"{name}.html")
+    assert page.locator(".theme-switch-button").count() == 0
+    assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "light"
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_text_stands_out_from_its_ground(html, reader, name):
     """WCAG 2.1, success criterion 1.4.3: a contrast of 4.5, or of 3 for large type."""
