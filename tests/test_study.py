@@ -310,7 +310,9 @@ html = page.read_text()
 asked = [name.split("?")[0] for name in re.findall(r'(?:src|href)="((?:_static|_images)/[^"]+)"', html)]
 missing = [name for name in asked if not (page.parent / name).is_file()]
 target = next(word.split("=", 1)[1] for word in sys.argv if word.startswith("--print-to-pdf="))
-Path(target).write_text(f"{{len(asked) > 5}} {{missing}} {{'<details' in html.replace('<details open', '')}}")
+closed = re.findall("<details(?! open)[^>]*>", html)
+code = [one for one in closed if "hide" in one]
+Path(target).write_text(f"{{len(asked) > 5}} {{missing}} {{len(code) > 0}} {{len(closed) - len(code)}}")
 """
 
 
@@ -319,7 +321,7 @@ def test_a_single_file_holds_all_that_its_page_asks_for(root, monkeypatch, tmp_p
     browser.write_text(BROWSER_THAT_LOOKS.format(python=sys.executable))
     browser.chmod(0o755)
     monkeypatch.setattr(shutil, "which", lambda name: str(browser))
-    assert run_study(root, single_file=True).read_text() == "True [] False"
+    assert run_study(root, single_file=True).read_text() == "True [] True 0"
 
 
 def test_an_interrupted_notebook_leaves_nothing_that_looks_finished(root, monkeypatch):

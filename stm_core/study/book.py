@@ -22,7 +22,7 @@ _PRINTING = (
     "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
     "--no-pdf-header-footer --virtual-time-budget=120000 --window-size=700,1000"
 ).split()
-_UNFOLDED = re.compile(r"<details(?![^>]*stm-docstring)")  # docstrings would be most of the sheets
+_UNFOLDED = re.compile(r"<details(?![^>]*(?:stm-docstring|hide))")  # both would be most of the sheets
 
 
 class BookFailed(RuntimeError):
@@ -80,7 +80,7 @@ def print_book(source: Path, build: Path) -> Path:
 
 
 def _all_in_one(folder: Path) -> Path:
-    """The page of all pages, where its links start from, with solutions and provenance unfolded."""
+    """The page of all pages, where its links start from, with solutions and provenance unfolded, code not."""
     written = (folder / "book" / "intro.html").read_text(encoding="utf-8")
     page = folder / "all.html"  # Sphinx writes it into a folder, but with links from the one above
     page.write_text(_UNFOLDED.sub("<details open", written), encoding="utf-8")

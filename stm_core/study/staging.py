@@ -13,6 +13,7 @@ import nbformat
 import yaml
 
 from stm_core.study.execution import PROVENANCE, digest_of
+from stm_core.study.folding import fold_code
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _WHOLE_PATH = re.compile(r'"/[^"\n]*/([^"/\n]+)"')
@@ -46,6 +47,7 @@ def _for_the_page(name: str, path: Path) -> nbformat.NotebookNode:
             cell.source = _WHOLE_PATH.sub(r'"\1"', cell.source)
             cell.metadata["tags"] = [*cell.metadata["tags"], "hide-input"]
             cell.metadata["mystnb"] = {"code_prompt_show": "Parameters of this run"}
+    fold_code(notebook)
     footer = nbformat.v4.new_markdown_cell(_provenance(name, made_from), id="provenance")
     notebook.cells.append(footer)
     return notebook

@@ -78,6 +78,21 @@ def test_a_page_fits_a_phone(html, reader, screenshots, name):
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_code_is_shown_on_demand_and_scrolls_on_a_phone(html, reader, name):
+    reader.page.set_viewport_size(PHONE)
+    page = reader.open(html / f"{name}.html")
+    for button in page.locator("details.hide:not([open]) > summary:visible").all():
+        button.click()
+    expect(page.locator("details.hide:not([open])")).to_have_count(0)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    for code in page.locator("article pre:visible").all():
+        cut = code.evaluate(
+            "c => c.scrollWidth > c.clientWidth && !/auto|scroll/.test(getComputedStyle(c).overflowX)"
+        )
+        assert not cut, code.inner_text()[:80]
+
+
 @pytest.mark.parametrize("name", ["search", *PAGES])
 def test_a_page_is_light_whatever_its_reader_prefers(html, reader, name):
     reader.page.emulate_media(color_scheme="dark")
