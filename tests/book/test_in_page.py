@@ -5,12 +5,22 @@ import json
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from torch import nn
 
-from stm_core.data import ldos_image
+from stm_core.data import image_set, ldos_image, load_dataset
 from stm_core.imaging import bragg_amplitudes, render
 from stm_core.insight import grad_cam
-from stm_core.learning import FitResult, Normalisation, Regressor, build_model, fit, predict
+from stm_core.learning import (
+    SHIPPED_MODELS,
+    FitResult,
+    Normalisation,
+    Regressor,
+    build_model,
+    fit,
+    load_checkpoint,
+    predict,
+)
 from stm_core.learning.uncertainty import Calibration, Familiarity
 from stm_core.simulation import GRAPHENE_LATTICE, TwistedBilayer
 from stm_core.viewing.inpage import in_page
@@ -54,6 +64,12 @@ def cell() -> TwistedBilayer:
     return TwistedBilayer(i=2)
 
 
+@pytest.fixture(scope="module")
+def shipped() -> tuple[Regressor, xr.Dataset]:
+    """The network of the page, and the states that come with the study."""
+    return load_checkpoint(SHIPPED_MODELS / "repaired.pt"), load_dataset()
+
+
 def read_in_page(regressor: Regressor, pictures: np.ndarray) -> list[dict]:
     network = json.loads(json.dumps(export_for_page(regressor)))
     return in_node(READ, {"network": network, "pictures": pictures.tolist()}, ALL)
@@ -74,6 +90,27 @@ def test_the_page_reads_what_torch_reads(name, options, pictures):
     regressor = trained(name, **options)
     read = [answer["U"] for answer in read_in_page(regressor, pictures)]
     np.testing.assert_allclose(read, predict(regressor, pictures).U, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("U", [0.0, 1.7, 3.1, 4.5, 6.0])
+def test_the_page_reads_with_the_shipped_weights_what_torch_reads(shipped, U):
+    network, ds = shipped
+    state = int(np.abs(ds["U"].values - U).argmin())
+    pictures = image_set(ds.isel(sample=[state]), network.model.config.bias).images
+    expected = predict(network, pictures)
+    for n, answer in enumerate(read_in_page(network, pictures)):
+        found = [answer[key] for key in ("U", "high", "distance")]
+        np.testing.assert_allclose(
+            found, [expected.U[n], expected.high[n], expected.novelty[n]], atol=TOLERANCE, rtol=0
+        )
+
+
+def test_the_map_of_the_shipped_network_is_grad_cam(shipped):
+    network, ds = shipped
+    picture = image_set(ds.isel(sample=[0]), network.model.config.bias[:1]).images
+    (answer,) = read_in_page(network, picture)
+    found = np.reshape(answer["map"]["data"], answer["map"]["shape"])
+    np.testing.assert_allclose(found, grad_cam(network, picture[0]), atol=1e-4)
 
 
 def test_exact_gelu():

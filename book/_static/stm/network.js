@@ -21,33 +21,70 @@ globalThis.stm = globalThis.stm || {};
     return Math.sign(x) * (1 - Math.exp(-z * z) / (fraction * Math.sqrt(Math.PI)));
   }
 
+  // A number that was fetched serves several products at a time: of 2 kernels and the patches under 4 pixels.
+  const [KERNELS, PIXELS] = [2, 4];
+  const whole = (n, block) => block * Math.ceil(n / block);
+
+  // A convolution as one product of matrices: the kernels as rows, and what each pixel of the output sees as rows.
   function convolution({ weight, bias, stride, padding }, input) {
-    const [, height, width] = input.shape;
     const [nOut, nIn, k] = weight.shape;
-    const [H, W] = [height, width].map((side) => Math.floor((side + 2 * padding - k) / stride) + 1);
+    const [H, W] = input.shape.slice(1).map((side) => Math.floor((side + 2 * padding - k) / stride) + 1);
+    const length = nIn * k * k;
+    const kernels = new Float64Array(whole(nOut, KERNELS) * length);
+    kernels.set(weight.data);
     const out = stm.zeros(nOut, H, W);
-    for (let o = 0; o < nOut; o++) {
-      const target = out.data.subarray(o * H * W, (o + 1) * H * W).fill(bias ? bias.data[o] : 0);
-      for (let c = 0; c < nIn; c++) {
-        for (let tap = 0; tap < k * k; tap++) {
-          const w = weight.data[(o * nIn + c) * k * k + tap];
-          addShifted(target, H, W, input.data, c * height * width, height, width, w, tap, k, stride, padding);
-        }
-      }
-    }
+    if (bias) bias.data.forEach((value, o) => out.data.fill(value, o * H * W, (o + 1) * H * W));
+    addProducts(out.data, kernels, patches(input, k, stride, padding, H, W), length, H * W);
     return out;
   }
 
-  function addShifted(target, H, W, source, offset, height, width, w, tap, k, stride, padding) {
-    const [dy, dx] = [Math.floor(tap / k) - padding, (tap % k) - padding];
-    const first = dx < 0 ? Math.ceil(-dx / stride) : 0;
-    const last = Math.min(W, Math.floor((width - 1 - dx) / stride) + 1);
-    for (let y = 0; y < H; y++) {
-      const row = y * stride + dy;
-      if (row < 0 || row >= height) continue;
-      const from = offset + row * width + dx;
-      for (let x = first; x < last; x++) target[y * W + x] += w * source[from + x * stride];
+  function patches(input, k, stride, padding, H, W) {
+    const [nIn, height, width] = input.shape;
+    const rows = new Float64Array(whole(H * W, PIXELS) * nIn * k * k);
+    let n = 0;
+    for (let y = -padding; y < H * stride - padding; y += stride) {
+      for (let x = -padding; x < W * stride - padding; x += stride) {
+        for (let c = 0; c < nIn; c++) {
+          for (let v = y; v < y + k; v++) {
+            const from = (c * height + v) * width;
+            const within = v >= 0 && v < height;
+            for (let u = x; u < x + k; u++) rows[n++] = within && u >= 0 && u < width ? input.data[from + u] : 0;
+          }
+        }
+      }
     }
+    return rows;
+  }
+
+  // target[o, p] += kernels[o] · rows[p], for `area` rows p of that length.
+  function addProducts(target, kernels, rows, length, area) {
+    const nOut = target.length / area;
+    const sums = new Float64Array(KERNELS * PIXELS);
+    for (let p = 0; p < area; p += PIXELS) {
+      for (let o = 0; o < nOut; o += KERNELS) {
+        products(sums, kernels, o * length, rows, p * length, length);
+        for (let a = 0; a < Math.min(KERNELS, nOut - o); a++) {
+          for (let b = 0; b < Math.min(PIXELS, area - p); b++) target[(o + a) * area + p + b] += sums[PIXELS * a + b];
+        }
+      }
+    }
+  }
+
+  // Plain variables, which the engine keeps in registers; arrays here would take three times as long.
+  function products(sums, kernels, first, rows, start, length) {
+    let a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0;
+    for (let n = 0; n < length; n++) {
+      const a = kernels[first + n];
+      const b = kernels[first + length + n];
+      const at = start + n;
+      const r0 = rows[at];
+      const r1 = rows[at + length];
+      const r2 = rows[at + 2 * length];
+      const r3 = rows[at + 3 * length];
+      a0 += a * r0, a1 += a * r1, a2 += a * r2, a3 += a * r3;
+      b0 += b * r0, b1 += b * r1, b2 += b * r2, b3 += b * r3;
+    }
+    sums.set([a0, a1, a2, a3, b0, b1, b2, b3]);
   }
 
   function perChannel(input, change) {
