@@ -11,6 +11,7 @@ from stm_core.data import load_dataset
 from stm_core.learning import (
     SHIPPED_MODELS,
     SHIPPED_NAMES,
+    SHIPPED_SETTINGS,
     StudySettings,
     dataset_fingerprint,
     figures,
@@ -52,7 +53,7 @@ def test_every_shipped_model_is_of_the_shipped_sweep_and_small(ds):
 def test_a_shipped_model_still_reaches_the_figures_of_its_card(name, ds):
     card = read_card(name)
     settings = settings_of(card)
-    assert settings.protocol == "continuous" and card["data"] == dataset_fingerprint(ds)
+    assert settings == SHIPPED_SETTINGS and card["data"] == dataset_fingerprint(ds)
     tested = np.flatnonzero(settings.split(ds["U"].values).test)
     samples = study_samples(ds.isel(sample=tested), name, settings)
     found = predict(SHIPPED_MODELS / f"{name}.pt", samples.inputs)
