@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from stm_core.files import replacing
 
 from .bloch import BlochMatrices
+from .fock import site_densities
 from .mixing import FockMixer
 from .problem import Levels, Problem
 from .routes import STAGES, Mixture, Stage
@@ -54,7 +56,9 @@ class Progress:
 class Iteration:
     """What a callback is told after each iteration; energies in eV.
 
-    ``save(path)`` writes all that ``HartreeFock.resume`` needs to go on identically.
+    ``before`` and ``density`` are the electrons per atom and spin, (2, N), that the iteration began and ended
+    with. ``save(path)`` writes all that ``HartreeFock.resume`` needs to go on identically, and keeps that in
+    memory as long as the iteration is kept.
     """
 
     number: int
@@ -63,6 +67,8 @@ class Iteration:
     chemical_potential: float
     stage: str
     precision: str
+    before: NDArray[np.float64]
+    density: NDArray[np.float64]
     save: Callable[[str | Path], None]
 
 
@@ -107,7 +113,7 @@ def iterate(
         disable=not show,
     ) as bar:
         while not progress.converged and len(progress.history) < max_iterations:
-            precise, stage = not progress.single, STAGES[progress.stage]
+            precise, stage, before = not progress.single, STAGES[progress.stage], progress.density
             levels = _step(problem, progress)
             residual, energy = progress.history[-1]
             if not np.isfinite(residual + energy):
@@ -123,18 +129,27 @@ def iterate(
             bar.update()
             bar.set_postfix(residual=f"{residual:.1e}")
             if callback is not None:
-                callback(
-                    Iteration(
-                        number=len(progress.history),
-                        residual=residual,
-                        total_energy=energy,
-                        chemical_potential=levels.chemical_potential,
-                        stage=stage.name,
-                        precision="double" if precise else "single",
-                        save=lambda path: save_progress(path, problem, progress),
-                    )
-                )
+                precision = "double" if precise else "single"
+                callback(_told(problem, progress, before, levels, stage.name, precision))
     return levels, progress.converged
+
+
+def _told(
+    problem: Problem, progress: Progress, before: BlochMatrices, levels: Levels, stage: str, precision: str
+) -> Iteration:
+    """What a callback hears of the iteration just made."""
+    residual, energy = progress.history[-1]
+    return Iteration(
+        number=len(progress.history),
+        residual=residual,
+        total_energy=energy,
+        chemical_potential=levels.chemical_potential,
+        stage=stage,
+        precision=precision,
+        before=np.stack(site_densities(before)[:2]),
+        density=np.stack(site_densities(progress.density)[:2]),
+        save=lambda path: save_progress(path, problem, progress),
+    )
 
 
 def _step(problem: Problem, progress: Progress) -> Levels:

@@ -1,6 +1,7 @@
 """The solver: variational properties, spin treatments, routes to convergence, interruptions, bad input."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -128,6 +129,19 @@ def test_callback_sees_every_iteration(bilayer):
     state = problem.solve(seed=1, callback=seen.append, progress=False)
     assert [it.number for it in seen] == list(range(1, state.iterations + 1))
     np.testing.assert_array_equal([it.residual for it in seen], state.history[:, 0])
+
+
+def test_callback_is_told_the_densities_that_each_iteration_goes_from_and_to(bilayer):
+    problem, _ = bilayer
+    seen = []
+    state = problem.solve(seed=0, callback=seen.append, progress=False)
+    for earlier, later in pairwise(seen):
+        np.testing.assert_array_equal(earlier.density, later.before)
+    assert all(np.abs(it.density - it.before).max() <= it.residual for it in seen)
+    np.testing.assert_allclose(seen[-1].density, state.density, atol=1e-9)
+    electrons = problem.model.crystal.n_atoms + problem.filling
+    np.testing.assert_allclose([it.density.sum() for it in (seen[0], seen[-1])], electrons, rtol=1e-6)
+    assert np.abs(seen[0].before - state.density).max() > 1e-3
 
 
 def test_an_unconverged_state_says_so(bilayer, caplog):
