@@ -9,7 +9,7 @@ one that failed), ``checkpoints`` (trained networks), ``src`` (what Sphinx reads
 """
 
 from stm_core.study.book import BookFailed
-from stm_core.study.execution import NotebookFailed
+from stm_core.study.cache import NotebookFailed
 from stm_core.study.runner import CHECKOUT, run_study
 
 __all__ = ["CHECKOUT", "BookFailed", "NotebookFailed", "run_study"]

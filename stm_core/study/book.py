@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from stm_core.files import replacing
-from stm_core.study.execution import digest_of
+from stm_core.study.cache import digest_of
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 import yaml
 
-from stm_core.study.execution import PROVENANCE, digest_of
+from stm_core.study.cache import PROVENANCE, digest_of
 from stm_core.study.folding import fold_code
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
