@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,18 +36,46 @@ def read_pages(root: Path, profile: str) -> list[Page]:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in (root / "notebooks" / "profiles").glob("*.yml")))
         raise FileNotFoundError(f"no profile {profile!r}: take {known}, or the path of a YAML file")
-    try:
-        chosen = yaml.safe_load(path.read_text()) or {}
-    except (yaml.YAMLError, UnicodeDecodeError):
-        chosen = None
-    if not isinstance(chosen, dict) or not all(isinstance(v, dict) for v in chosen.values()):
-        raise ValueError(f"{path.name} must be YAML that maps notebook names to their parameters")
     pages = [Page(source.stem, source, _declared(source), {}) for source in sources]
-    names = [EVERY_PAGE, *(page.name for page in pages)]
-    chosen = {called(str(name), names): parameters for name, parameters in chosen.items()}
+    chosen = _chosen(path, [EVERY_PAGE, *(page.name for page in pages)])
     for key, value in chosen.get(EVERY_PAGE, {}).items():
         pages = lay({key: value}, (), pages)
     return [replace(p, parameters={**p.parameters, **_checked(p, chosen.get(p.name, {}))}) for p in pages]
+
+
+def _chosen(path: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Parameters by notebook, as a profile has them.
+
+    Keys are taken as they are written: YAML itself reads an unquoted 05 as a number, and keeps the last of
+    two entries of one name without a word.
+    """
+    chosen: dict[str, dict[str, Any]] = {}
+    written: dict[str, str] = {}
+    try:
+        top = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+        for key, mapping in _entries(top):
+            name = called(key, names)
+            if name in chosen:
+                raise ValueError(f"{path.name} has {name} twice, as {written[name]!r} and as {key!r}")
+            written[name], chosen[name] = key, {}
+            for parameter, value in _entries(mapping):
+                if parameter in chosen[name]:
+                    raise ValueError(f"{path.name} gives {name} two values of {parameter}")
+                chosen[name][parameter] = yaml.SafeLoader("").construct_document(value)
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
+        raise ValueError(f"{path.name} must be YAML that maps notebook names to their parameters") from error
+    return chosen
+
+
+def _entries(node: yaml.Node | None) -> list[tuple[str, yaml.Node]]:
+    """Keys of a mapping as they are written, each with its value; none of an empty file."""
+    if node is None:
+        return []
+    if not isinstance(node, yaml.MappingNode):
+        raise TypeError(node.tag)
+    if not all(isinstance(key, yaml.ScalarNode) for key, _ in node.value):
+        raise TypeError("a key of several words")
+    return [(key.value, value) for key, value in node.value]
 
 
 def _declared(source: Path) -> dict[str, Any]:
@@ -85,11 +114,17 @@ def _like(default: Any, value: Any) -> Any:
     """``value`` as the kind of ``default``, or None where it is of another; a default of None takes any."""
     if default is None:
         return value
+    if isinstance(default, list) and isinstance(value, list):
+        kind = default[0] if default else None
+        alike = [_like(kind, each) for each in value]
+        return alike if kind is None or None not in alike else None
     if isinstance(default, bool) or isinstance(value, bool) or not isinstance(default, (int, float)):
         return value if type(value) is type(default) else None
     try:
         number = float(value)  # YAML reads 1e-3 as a word
     except (TypeError, ValueError):
+        return None
+    if not math.isfinite(number):
         return None
     return number if isinstance(default, float) else int(number) if number.is_integer() else None
 
