@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
-
 from stm_core.study.book import build_book, print_book
+from stm_core.study.cache import copy_of, expected_seconds, inputs_of
 from stm_core.study.execution import execute
-from stm_core.study.pages import called, lay, read_pages
+from stm_core.study.pages import Page, called, lay, read_pages
+from stm_core.study.progress import Progress
 from stm_core.study.staging import stage
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -57,12 +56,14 @@ def run_study(
     Raises
     ------
     ValueError
-        Unknown notebook, profile or parameter; the message lists the valid ones.
+        Unknown notebook or parameter, the message lists the valid ones; or a single file without a book.
     FileNotFoundError
         A profile or data file that is not there.
     NotebookFailed, BookFailed
         The study itself went wrong.
     """
+    if single_file and not book:
+        raise ValueError("a single file is printed from the book: ask for it or for no book, not for both")
     build = (output or root).resolve() / "_build"
     pages = read_pages(root, profile)
     names = [page.name for page in pages]
@@ -71,12 +72,22 @@ def run_study(
     again = {*only, *(names[names.index(called(start, names)) :] if start else ())}
     wanted = pages if book or not again else [page for page in pages if page.name in again]
     executed = {}
-    with logging_redirect_tqdm(), tqdm(wanted, unit="page") as bar:
-        for page in bar:
-            bar.set_postfix_str(page.name)
-            executed[page.name] = execute(root, build, page, again=page.name in again)
+    with Progress(_expected(root, build, wanted, again)) as progress:
+        for page in wanted:
+            with progress.page(page.name):
+                executed[page.name] = execute(root, build, page, again=page.name in again)
     if not book:
         return build / "executed"
     source = stage(root, build, executed)
     made = build_book(source, build)
     return print_book(source, build) if single_file else made
+
+
+def _expected(root: Path, build: Path, pages: Sequence[Page], again: Container[str]) -> dict[str, float]:
+    """Seconds that each page will take, none for those from the cache."""
+    expected = {}
+    for page in pages:
+        inputs = inputs_of(root, page)
+        kept = page.name not in again and copy_of(build, page, inputs).is_file()
+        expected[page.name] = 0.0 if kept else expected_seconds(build, page, inputs)
+    return expected
