@@ -13,8 +13,8 @@ from stm_core.study.library import Library
 ROOMS = ("simulation", "imaging", "data", "learning", "insight", "viewing")
 FILES = {
     "__init__.py": "__version__ = '1'",
-    "low/__init__.py": "from .used import one\nfrom .unused import two as other\nfrom stm_core.low.late import *\n"
-    "LIMIT = 3",
+    "low/__init__.py": "from .used import one\nfrom .unused import two as other\n"
+    "from stm_core.low.late import *\nLIMIT = 3",
     "low/used.py": "from .helper import help\n\ndef one():\n    return help()",
     "low/helper.py": "def help():\n    '''Not that of\n    stm_core.high.'''",
     "low/unused.py": "import stm_core\ntwo = stm_core.__version__",
@@ -28,7 +28,8 @@ FILES = {
     "high/given.py": "from .registry import register\nREGISTERED = register(float)",
     "high/entered.py": "from .registry import MODELS\nif True:\n    MODELS['text'] = str",
     "high/derived.py": "from .registry import Base\n\nclass Derived(Base):\n    pass",
-    "high/reader.py": "from .registry import build, Base\n\ndef read():\n    return build('Model')\n\nBASE = Base()",
+    "high/reader.py": "from .registry import build, Base\n\ndef read():\n    return build('Model')\n"
+    "BASE = Base()",
     "high/starred.py": "from .registry import *\nregister(bytes)",
     "high/dynamic.py": "from importlib import import_module\nroom = import_module('stm_core.low.late')",
 }

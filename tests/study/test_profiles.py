@@ -84,5 +84,5 @@ def test_a_profile_is_refused(root, tmp_path, profile, message):
 def test_a_number_laid_over_a_profile_is_finite(root, value):
     (root / "notebooks" / "profiles").mkdir(exist_ok=True)
     (root / "notebooks" / "profiles" / "quick.yml").write_text("")
-    with pytest.raises(ValueError, match="takes U like 3.0"):
+    with pytest.raises(ValueError, match=r"takes U like 3\.0"):
         lay({"U": value}, (), read_pages(root, "quick"))
