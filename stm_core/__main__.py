@@ -85,6 +85,9 @@ def _add_study(command: argparse.ArgumentParser) -> None:
     command.add_argument("--no-book", action="store_true", help="execute the notebooks, build no book")
     command.add_argument("--single-file", action="store_true", help="print the book into one PDF, too")
     command.add_argument(
+        "--strict", action="store_true", help="fail if the pages do not bear out a claim of book/claims.yml"
+    )
+    command.add_argument(
         "--output", type=Path, metavar="DIR", help="folder that receives _build (default: here)"
     )
     command.set_defaults(run=_study)
@@ -102,6 +105,7 @@ def _study(options: argparse.Namespace) -> None:
         overrides=overrides,
         book=not options.no_book,
         single_file=options.single_file,
+        strict=options.strict,
     )
     sys.stdout.write(f"{made}\n")
 

@@ -13,7 +13,7 @@ import papermill
 import pytest
 import yaml
 
-from stm_core.study import CHECKOUT, BookFailed, NotebookFailed, run_study
+from stm_core.study import CHECKOUT, BookFailed, ClaimsNotBorneOut, NotebookFailed, run_study
 from stm_core.study.staging import command
 
 PARAMETERS = {
@@ -27,7 +27,12 @@ CALLS = {
 }
 TOC = (
     "format: jb-book\nroot: book/intro\nchapters:\n- file: notebooks/00_first\n- file: notebooks/01_second\n"
+    "- file: book/claims\n"
 )
+CLAIMS = """
+- {page: notebooks/00_first, says: Twice is more., holds: doubled > 7}
+- {page: book/intro, says: Networks have a place., holds: place != "nowhere"}
+"""
 INTRO = "# Cover\n\nTwice U is {glue:text}`../notebooks/00_first.ipynb::doubled:.2f` eV.\n"
 
 
@@ -60,6 +65,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         copy(CHECKOUT / "book" / kept, root / "book" / kept)
     (root / "book" / "_toc.yml").write_text(TOC)
     (root / "book" / "intro.md").write_text(INTRO)
+    (root / "book" / "claims.md").write_text("# Claims\n")
+    (root / "book" / "claims.yml").write_text(CLAIMS)
     shutil.copy(CHECKOUT / "_config.yml", root)
     (root / "constraints.txt").write_text("numpy==2.0\n")
     for room in ("learning", "viewing", "insight"):
@@ -139,6 +146,15 @@ def test_a_page_says_what_it_was_made_from(template):
     assert str(template) not in made
 
 
+def test_a_page_that_quotes_others_says_what_they_were_made_from(template):
+    for name in ("book/intro", "book/claims"):
+        made = unescape(re.sub("<[^>]+>", "", page(template, name)))
+        assert "How this page was made" in made
+        assert "for all 2 notebooks" in made
+        assert "python -m stm_core study --profile quick" in made
+        assert str(template) not in made
+
+
 def test_the_command_of_a_page_gives_its_values_back(tmp_path):
     parameters = {"U": 2.5, "scan": [1.0, 2.0], "style": "linear", "dataset": "sweep.nc", "quick": True}
     words = shlex.split(command("00_first", parameters))
@@ -146,7 +162,8 @@ def test_the_command_of_a_page_gives_its_values_back(tmp_path):
     given = {}
     for flag, *rest in (words[n:] for n, word in enumerate(words) if word.startswith("-")):
         given |= yaml.safe_load(rest[0]) if flag == "-y" else {rest[0]: yaml.safe_load(rest[1])}
-    assert given == {key: value for key, value in parameters.items() if key != "dataset"}
+    assert given == parameters
+    assert "-p" not in shlex.split(command("00_first", {"dataset": "", "checkpoints": "_build/checkpoints"}))
 
 
 def test_a_name_may_be_cut_short(root, ran):
@@ -192,6 +209,42 @@ def test_one_page_runs_again_with_another_value(root, ran):
     assert ran == ["00_first"]
     assert "5.00" in page(root, "book/intro")
     assert "4.0 7" in page(root, "notebooks/01_second")
+
+
+def test_what_one_page_was_given_is_told_on_those_that_quote_it(root):
+    run_study(root, only=["00"], overrides={"U": 3.9, "dataset": str(root / "constraints.txt")})
+    made = unescape(re.sub("<[^>]+>", "", page(root, "book/intro")))
+    assert "quick, with U = 3.9, dataset = 'constraints.txt' on 00_first" in made
+    assert "--profile quick --only 00_first -p U 3.9 -p dataset constraints.txt" in made
+    assert str(root) not in made
+
+
+def test_a_claim_that_is_not_borne_out_is_told_and_fails_only_where_that_was_asked(root, caplog):
+    run_study(root, only=["00"], overrides={"U": 2.5})
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == ["not borne out: Twice is more. (doubled > 7: 5 > 7)"]
+    with pytest.raises(ClaimsNotBorneOut, match=r"'Twice is more\.' \(doubled > 7: 6 > 7\)"):
+        run_study(root, only=["00"], overrides={"U": 3.0}, strict=True)
+    assert "6 > 7" in unescape(page(root, "book/claims")), "the book is built all the same"
+    run_study(root, strict=True)
+    assert "8 > 7" in unescape(page(root, "book/claims"))
+
+
+@pytest.mark.parametrize(
+    "claim, message",
+    [
+        (
+            "{page: book/intro, says: More., holds: tripled > 7}",
+            "'More.' rests on tripled, which no page glues",
+        ),
+        ("{page: book/intro, says: More., holds: doubled}", "claim 1 of claims.yml must hold a comparison"),
+        ("{page: book/intro, says: More.}", "claim 1 of claims.yml must have the fields"),
+    ],
+)
+def test_a_claim_that_cannot_be_checked_is_refused(root, claim, message):
+    (root / "book" / "claims.yml").write_text(f"- {claim}\n")
+    with pytest.raises(ValueError, match=message):
+        run_study(root, book=False)
 
 
 def test_from_a_page_on_all_run_again(root, ran):

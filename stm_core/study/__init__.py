@@ -10,6 +10,7 @@ one that failed), ``checkpoints`` (trained networks), ``src`` (what Sphinx reads
 
 from stm_core.study.book import BookFailed
 from stm_core.study.cache import NotebookFailed
+from stm_core.study.claims import ClaimsNotBorneOut
 from stm_core.study.runner import CHECKOUT, run_study
 
-__all__ = ["CHECKOUT", "BookFailed", "NotebookFailed", "run_study"]
+__all__ = ["CHECKOUT", "BookFailed", "ClaimsNotBorneOut", "NotebookFailed", "run_study"]

@@ -5,38 +5,65 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import yaml
 
+import stm_core
 from stm_core.study.cache import PROVENANCE, digest_of
+from stm_core.study.claims import Verdict, claims_table
 from stm_core.study.folding import fold_code
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _WHOLE_PATH = re.compile(r'"/[^"\n]*/([^"/\n]+)"')
+_QUOTES = re.compile(r"\{glue:")  # a page of the book that quotes values of the notebooks
 
 
-def stage(root: Path, build: Path, executed: Mapping[str, Path]) -> Path:
-    """Folder for Sphinx to read: a copy of ``book`` beside the executed notebooks."""
+@dataclass(frozen=True)
+class Recipe:
+    """What was asked of the study beyond its defaults."""
+
+    profile: str
+    only: Sequence[str]
+    overrides: Mapping[str, Any]
+
+
+def stage(
+    root: Path,
+    build: Path,
+    notebooks: Mapping[str, nbformat.NotebookNode],
+    verdicts: Sequence[Verdict],
+    recipe: Recipe,
+) -> Path:
+    """Folder for Sphinx to read: the book's own pages beside the executed notebooks, with their footers."""
     source = build / "src"
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(root / "book", source / "book", ignore=shutil.ignore_patterns("__pycache__"))
-    (source / "notebooks").mkdir()
-    for name, path in executed.items():
-        nbformat.write(_for_the_page(name, path), source / "notebooks" / f"{name}.ipynb")
-    for kept in ("_config.yml", "constraints.txt"):
-        shutil.copy(root / kept, source)
     library = sorted((root / "stm_core").rglob("*.py"))  # whose docstrings are a page of the book
     (source / "library.digest").write_text(digest_of(library, root))
+    code = digest_of([*library, root / "constraints.txt"], root)
+    footer = _of_the_study([notebook.metadata[PROVENANCE] for notebook in notebooks.values()], code, recipe)
+    for page in sorted((source / "book").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        table = f"\n{claims_table(verdicts)}\n" if page.stem == "claims" else ""
+        if table or _QUOTES.search(text):
+            page.write_text(f"{text}{table}\n{footer}\n", encoding="utf-8")
+    (source / "notebooks").mkdir()
+    for name, notebook in notebooks.items():
+        nbformat.write(_for_the_page(name, notebook), source / "notebooks" / f"{name}.ipynb")
+    for kept in ("_config.yml", "constraints.txt"):
+        shutil.copy(root / kept, source)
     return source
 
 
-def _for_the_page(name: str, path: Path) -> nbformat.NotebookNode:
+def _for_the_page(name: str, notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """An executed notebook without what a static page cannot show, and with its provenance."""
-    notebook = nbformat.read(path, as_version=4)
+    notebook = deepcopy(notebook)
     made_from = notebook.metadata.pop(PROVENANCE)
     for entry in (notebook, *notebook.cells):
         for left_out in ("widgets", "papermill", "execution"):
@@ -55,9 +82,8 @@ def _for_the_page(name: str, path: Path) -> nbformat.NotebookNode:
 
 def _provenance(name: str, made_from: Mapping[str, Any]) -> str:
     """Markdown that says what a page was made from, how to make it again, and where its notebook is."""
-    parameters = made_from["parameters"]
-    shown = {key: Path(value).name if key == "dataset" else value for key, value in parameters.items()}
-    listed = ", ".join(f"`{key} = {value!r}`" for key, value in shown.items() if key != "checkpoints")
+    parameters = {key: _shown(value) for key, value in made_from["parameters"].items()}
+    listed = ", ".join(f"`{key} = {value!r}`" for key, value in parameters.items() if key != "checkpoints")
     rows = {
         "parameters": listed,
         "seed": parameters.get("seed", "none: nothing on this page is random"),
@@ -65,17 +91,55 @@ def _provenance(name: str, made_from: Mapping[str, Any]) -> str:
         "code": f"stm_core {made_from['version']}, library and pins `{made_from['code']}`",
         "run time": f"{made_from['seconds']:g} s",
     }
+    link = f'<a href="../_sources/notebooks/{name}.ipynb" download>Download the executed notebook</a>'
+    return _footer(rows, command(name, parameters), link)
+
+
+def _of_the_study(pages: Sequence[Mapping[str, Any]], code: str, recipe: Recipe) -> str:
+    """Markdown that says what a page was made from that quotes values of all the others."""
+    laid = ", ".join(f"`{key} = {_shown(value)!r}`" for key, value in recipe.overrides.items())
+    where = f" on {', '.join(recipe.only)}" if recipe.only else ""
+    data = dict.fromkeys(page["data"] for page in pages)
+    rows = {
+        "profile": f"`{_shown(recipe.profile)}`" + (f", with {laid}{where}" if laid else ""),
+        "data": f"{', '.join(f'`{digest}`' for digest in data)} (SHA-256, shortened)",
+        "code": f"stm_core {stm_core.__version__}, library and pins `{code}`",
+        "run time": f"{sum(page['seconds'] for page in pages):.0f} s for all {len(pages)} notebooks",
+    }
+    words = ["python", "-m", "stm_core", "study", "--profile", _shown(recipe.profile)]
+    if recipe.overrides and recipe.only:
+        words += ["--only", *recipe.only]
+    for key, value in recipe.overrides.items():
+        words += ["-p", key, _flow(_shown(value))]
+    return _footer(rows, shlex.join(words))
+
+
+def _footer(rows: Mapping[str, object], again: str, *others: str) -> str:
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
-    return (
-        f"````{{dropdown}} How this page was made\n| | |\n|---|---|\n{table}\n\n"
-        f"To make it again, from a checkout:\n\n```bash\n{command(name, shown)}\n```\n\n"
-        f'<a href="../_sources/notebooks/{name}.ipynb" download>Download the executed notebook</a>\n````'
-    )
+    parts = [
+        f"| | |\n|---|---|\n{table}",
+        "To make it again, from a checkout:",
+        f"```bash\n{again}\n```",
+        *others,
+    ]
+    return "````{dropdown} How this page was made\n" + "\n\n".join(parts) + "\n````"
+
+
+def _shown(value: Any) -> Any:
+    """A value as a page shows it: of a whole path, which is another on every machine, the name."""
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+
+def _flow(value: Any) -> str:
+    """A value as the command line takes it."""
+    if isinstance(value, str | int | float):
+        return str(value)
+    return yaml.safe_dump(value, default_flow_style=True).strip()
 
 
 def command(name: str, parameters: Mapping[str, Any]) -> str:
-    """The papermill command that runs a page with these parameters."""
-    given = {key: value for key, value in parameters.items() if key not in ("dataset", "checkpoints")}
+    """The papermill command that runs a page with these parameters; files are given by their names."""
+    given = {key: value for key, value in parameters.items() if value != "" and key != "checkpoints"}
     words = ["papermill", f"notebooks/{name}.ipynb", "out.ipynb"]
     for key, value in given.items():
         if isinstance(value, str | int | float):
