@@ -1,13 +1,12 @@
 """The page's own scripts, run in node: arrays go in and come out as JSON."""
 
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
+import playwright
 
 from stm_core.study import CHECKOUT
 
@@ -25,15 +24,16 @@ process.stdout.write(JSON.stringify(answer, plain));
 
 def in_node(body: str, given: dict[str, Any], scripts: tuple[str, ...]) -> Any:
     """What the function body of JavaScript returns for ``given``, after loading the named scripts."""
-    node = shutil.which("node")
-    if node is None:
-        reason = "node is not on this machine, and the page's scripts are tested in it"
-        (pytest.fail if os.environ.get("STM_REQUIRE_BROWSER") else pytest.skip)(reason)
     paths = [str(path) for path in map(_script, scripts)]
     stdin = json.dumps({"scripts": paths, "given": given, "body": body})
-    done = subprocess.run([node, "-e", PROGRAM], input=stdin, capture_output=True, text=True, check=False)
+    done = subprocess.run([_node(), "-e", PROGRAM], input=stdin, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def _node() -> str:
+    """The node of this machine, or else the one that playwright brings for itself."""
+    return shutil.which("node") or str(Path(playwright.__file__).parent / "driver" / "node")
 
 
 def _script(name: str) -> Path:
