@@ -97,6 +97,8 @@ def _study(options: argparse.Namespace) -> None:
     from stm_core.study import run_study
 
     overrides = {key: yaml.safe_load(value) for key, value in options.p}
+    if len(overrides) < len(options.p):
+        raise ValueError(f"-p gives one parameter two values: {' '.join(key for key, _ in options.p)}")
     made = run_study(
         output=options.output,
         profile=options.profile,

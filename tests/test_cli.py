@@ -74,7 +74,9 @@ def test_an_incomplete_command_is_refused(arguments):
         (["--only", "02_hartree_fock", "-p", "U", "[4"], "flow sequence"),
         (["--only", "02_hartree_fock", "-p", "U", ".nan"], "02_hartree_fock takes U like 3.0, not nan"),
         (["--only", "01", "-p", "scan", "[a, b]"], "01_moire_lattice takes scan like [2.86"),
+        (["-p", "U", "3", "-p", "U", "4"], "-p gives one parameter two values: U U"),
         (["--no-book", "--single-file"], "a single file is printed from the book"),
+        (["--no-book", "--strict", "--only", "01"], "claims are those of all pages"),
     ],
 )
 def test_study_refuses_what_it_does_not_know(capsys, arguments, message):

@@ -31,7 +31,7 @@ TOC = (
 )
 CLAIMS = """
 - {page: notebooks/00_first, says: Twice is more., holds: doubled > 7}
-- {page: book/intro, says: Networks have a place., holds: place != "nowhere"}
+- {page: book/intro, says: Half of it is U., holds: 1 < doubled / 2 < 10}
 """
 INTRO = "# Cover\n\nTwice U is {glue:text}`../notebooks/00_first.ipynb::doubled:.2f` eV.\n"
 
