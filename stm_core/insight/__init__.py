@@ -11,6 +11,7 @@ from stm_core.insight.similarity import (
     PCAResult,
     component_bands,
     cosine_similarity,
+    pattern_change,
     principal_components,
 )
 from stm_core.insight.states import CONTROL, double_occupancy, state_quantities
@@ -41,6 +42,7 @@ __all__ = [
     "integrated_gradients",
     "map_agreement",
     "map_share",
+    "pattern_change",
     "peak_families",
     "peak_mask",
     "pixel_vectors",

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stm_core.insight import component_bands, cosine_similarity, principal_components
+from stm_core.insight import component_bands, cosine_similarity, pattern_change, principal_components
 
 PIXELS = st.floats(-1e3, 1e3, allow_subnormal=False)
 STACKS = hnp.arrays(np.float64, st.tuples(st.integers(2, 8), st.just(3), st.just(4)), elements=PIXELS)
@@ -161,3 +161,24 @@ def test_bands_without_draws_are_refused(options):
     U, samples = rank_two()
     with pytest.raises(ValueError, match=r"between 0 and 1 and n_bootstrap|between 0 and 1"):
         component_bands(samples, principal_components(samples, 2), U, **options)
+
+
+def test_a_pattern_keeps_its_shape_at_any_strength():
+    fine = np.array([4.0, 1.0, 0.5])
+    assert pattern_change(3 * fine, fine) == 0
+    other = np.array([8.0, 4.0, 1.0])  # (1, 0.5, 0.125) beside (1, 0.25, 0.125)
+    assert pattern_change(other, fine) == pytest.approx(0.25 / np.sqrt(1 + 0.25**2 + 0.125**2))
+
+
+@pytest.mark.parametrize(
+    "coarse, fine, message",
+    [
+        ([1.0, 2.0], [1.0], "two rows of one length"),
+        ([[1.0]], [[1.0]], "two rows of one length"),
+        ([1.0, np.nan], [1.0, 1.0], "finite"),
+        ([1.0, 1.0], [0.0, 0.0], "positive largest"),
+    ],
+)
+def test_what_is_no_pair_of_patterns_is_refused(coarse, fine, message):
+    with pytest.raises(ValueError, match=message):
+        pattern_change(coarse, fine)
