@@ -8,7 +8,11 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.util import logging
 
+logger = logging.getLogger(__name__)
+
+SEE = "What to see:"
 PANEL = 'data-stm="'
 PLOTLY = 'class="plotly-graph-div"'
 PANEL_SCRIPTS = ("arrays", "fourier", "network", "reading", "curves", "files", "draw", "panels", "try")
@@ -28,14 +32,17 @@ def ask_for_scripts(app: Sphinx, page: str, template: str, context: dict[str, An
 
 
 def describe_figures(app: Sphinx, doctree: nodes.document, page: str) -> None:
-    """Give each figure without words of its own those of the paragraph that follows it.
+    """Give each figure without words of its own those of the caption below it, what there is to see.
 
-    The study's pages say below each figure what to see in it. The cells of a table are no such words.
+    A caption belongs to one figure, the nearest above it. A figure without one is a warning.
     """
-    for figure, words in _figures_and_words(doctree):
+    for figure, caption in _figures_and_captions(doctree):
+        if caption is None:
+            logger.warning("a figure has no caption '%s' of its own below it", SEE, location=page)
+            continue
+        words = _shortened(caption.astext().removeprefix(SEE))
         if isinstance(figure, nodes.image):
-            if not figure.get("alt"):
-                figure["alt"] = words
+            figure["alt"] = words
         else:
             label = f'role="img" aria-label="{html.escape(words)}" {PLOTLY}'
             # Its script is not the browser's to run but that of figures.js, once the page is open.
@@ -43,30 +50,35 @@ def describe_figures(app: Sphinx, doctree: nodes.document, page: str) -> None:
             figure[:] = [nodes.Text(drawn.replace(PLOTLY, label))]
 
 
-def _figures_and_words(doctree: nodes.document) -> Iterator[tuple[nodes.Element, str]]:
-    waiting: list[nodes.Element] = []
-    words = doctree.next_node(nodes.title)
-    for node in doctree.findall(_figure_or_paragraph):
-        if isinstance(node, nodes.paragraph):
-            words = node
-            yield from ((figure, _shortened(node.astext())) for figure in waiting)
-            waiting = []
-        else:
-            waiting.append(node)
-    yield from ((figure, _shortened(words.astext() if words else "figure")) for figure in waiting)
+def _figures_and_captions(
+    doctree: nodes.document,
+) -> Iterator[tuple[nodes.Element, nodes.Element | None]]:
+    waiting: nodes.Element | None = None
+    for node in doctree.findall(lambda node: _is_caption(node) or _is_figure(node)):
+        if waiting is not None:
+            yield waiting, node if _is_caption(node) else None
+        waiting = None if _is_caption(node) else node
+    if waiting is not None:
+        yield waiting, None
 
 
-def _figure_or_paragraph(node: nodes.Node) -> bool:
+def _is_figure(node: nodes.Node) -> bool:
     if isinstance(node, nodes.raw):
         return PLOTLY in node.astext()
-    if isinstance(node, nodes.paragraph):
-        return not isinstance(node.parent, nodes.entry)
-    return isinstance(node, nodes.image)
+    return isinstance(node, nodes.image) and not node.get("alt")
+
+
+def _is_caption(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.paragraph) and node.astext().startswith(SEE)
 
 
 def _shortened(text: str) -> str:
+    """The sentences of a text that fit, or as many words of its first."""
     whole = " ".join(text.split())
-    return whole if len(whole) <= LONGEST else whole[:LONGEST].rsplit(" ", 1)[0] + " …"
+    if len(whole) <= LONGEST:
+        return whole
+    sentences, _, _ = whole[:LONGEST].rpartition(". ")
+    return f"{sentences}." if sentences else whole[:LONGEST].rsplit(" ", 1)[0] + " …"
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

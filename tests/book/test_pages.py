@@ -53,14 +53,13 @@ def test_figures_are_drawn_and_have_words(html, reader, name):
     page = reader.open(html / f"{name}.html")
     figures = page.locator(".plotly-graph-div")
     assert figures.count() == page.locator(".plotly-graph-div .main-svg:first-child").count()
-    for figure in figures.all():
-        assert len(figure.get_attribute("aria-label") or "") > 10
+    words = [figure.get_attribute("aria-label") or "" for figure in figures.all()]
     for picture in page.locator("article img").all():
         assert picture.evaluate("image => image.naturalWidth") > 0
-        words = picture.get_attribute("alt") or ""
-        assert len(words) > 10 and ".png" not in words
-    for canvas in page.locator("canvas").all():
-        assert len(canvas.get_attribute("aria-label") or "") > 10
+        words.append(picture.get_attribute("alt") or "")
+    words += [canvas.get_attribute("aria-label") or "" for canvas in page.locator("canvas").all()]
+    assert all(len(text) > 30 and ".png" not in text for text in words), words
+    assert len(set(words)) == len(words), "two figures share their words"
 
 
 def test_a_page_opens_before_plotly_is_asked_for(html, reader):

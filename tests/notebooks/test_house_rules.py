@@ -49,6 +49,35 @@ def defaults(path: Path) -> dict[str, object]:
     }
 
 
+def figures(source: str) -> float:
+    """How many figures a cell shows; in a loop, any number."""
+    tree = ast.parse(source)
+    found = {id(node): 1.0 for node in ast.walk(tree) if _shows(node)}
+    for loop in ast.walk(tree):
+        if isinstance(loop, ast.For | ast.While | ast.FunctionDef | ast.ListComp | ast.GeneratorExp):
+            found |= {id(node): float("inf") for node in ast.walk(loop) if _shows(node)}
+    return sum(found.values())
+
+
+def _shows(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "show"
+
+
+@pytest.mark.parametrize(
+    "source, count",
+    [
+        ("show(a)", 1),
+        ("show(a) if a else None", 1),
+        ("show(a)\nshow(b)", 2),
+        ("for a in b:\n    show(a)", float("inf")),
+        ("[show(a) for a in b]", float("inf")),
+        ("explorer(a)", 0),
+    ],
+)
+def test_figures_of_a_cell_are_counted(source, count):
+    assert figures(source) == count
+
+
 def test_the_study_is_numbered_without_gaps_and_is_in_the_contents():
     assert [int(path.stem[:2]) for path in NOTEBOOKS] == list(range(len(NOTEBOOKS)))
     contents = yaml.safe_load((CHECKOUT / "book" / "_toc.yml").read_text())
@@ -126,18 +155,16 @@ class TestEachChapter:
         assert [part for part in PARTS if part not in text] == []
         assert f"papermill notebooks/{path.name} out.ipynb -" in text
 
-    def test_says_below_its_figures_what_to_see(self, path):
-        section, drawn, told = "", set(), set()
-        for cell in read(path).cells:
-            if cell.cell_type == "markdown":
-                for paragraph in cell.source.split("\n\n"):
-                    if paragraph.startswith("## "):
-                        section = paragraph
-                    elif "*What to see:*" in paragraph:
-                        told.add(section)
-            elif re.search(r"^ *show\(", cell.source, re.MULTILINE):
-                drawn.add(section)
-        assert drawn - told == set()
+    def test_says_below_each_figure_what_to_see(self, path):
+        cells = read(path).cells
+        for place, cell in enumerate(cells):
+            if cell.cell_type != "code" or not (shown := figures(cell.source)):
+                continue
+            below = next(place for place in range(place + 1, len(cells)) if cells[place].cell_type != "code")
+            assert shown == 1, f"{cell.id} shows several figures"
+            assert not any(figures(other.source) for other in cells[place + 1 : below]), cell.id
+            told = cells[below].source.split("\n## ")[0].count("*What to see:*")
+            assert told == 1, f"{cell.id} has {told} captions"
 
     def test_refers_to_each_of_its_numbered_equations(self, path):
         text = prose(path)
