@@ -1,0 +1,25 @@
+"""The picture of the leaderboard: ``python -m stm_core.viewing board.png``."""
+
+from __future__ import annotations
+
+import sys
+
+from stm_core.learning import read_results
+from stm_core.viewing.board import board_figure
+
+
+def main(arguments: list[str]) -> int:
+    """Draw the shipped results into the named file; returns the exit code."""
+    if len(arguments) != 1:
+        sys.stderr.write("python -m stm_core.viewing takes one argument, the file of the picture\n")
+        return 2
+    try:
+        board_figure(read_results().values()).savefig(arguments[0])
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"stm_core.viewing: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
