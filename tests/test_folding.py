@@ -31,6 +31,7 @@ def folded(*cells: tuple[str, dict[str, str] | None] | str) -> list[set[str]]:
         (IMPORTS, {"remove-input"}),
         (SHORT, set()),
         (LONG, {"hide-input"}),
+        (f"a = '{90 * 'x'}'\na", {"hide-input"}),
         (("mean = 3\nglue('mean', mean)", GLUED), {"remove-input"}),
         (("total = 3\nglue('total', total)", GLUED), {"hide-input"}),
         (("glue('mean', 3)\nshow(figure)", {"image/png": "aaaa"}), {"hide-input"}),
@@ -56,7 +57,9 @@ def test_no_page_opens_with_bookkeeping(path):
     notebook = nbformat.read(path, as_version=4)
     fold_code(notebook)
     bare = [cell.source for cell in notebook.cells if cell.cell_type == "code" and not _put_away(cell)]
-    assert not any("glue(" in source or len(source.splitlines()) > 6 for source in bare)
+    assert not any("glue(" in source for source in bare)
+    lines = [source.splitlines() for source in bare]
+    assert all(len(source) <= 6 and max(map(len, source)) <= 84 for source in lines)
 
 
 def _put_away(cell: nbformat.NotebookNode) -> bool:

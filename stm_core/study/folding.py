@@ -6,7 +6,7 @@ import ast
 
 from nbformat import NotebookNode
 
-_SHORT = 6  # lines that a reader takes in at a glance
+_SHORT, _NARROW = 6, 84  # lines and columns that a reader takes in at a glance
 _GLUED = "application/papermill.record/"  # kind of a value that is kept for the text and not shown
 _SETTLED = {"hide-input", "remove-input", "hide-cell", "remove-cell"}
 
@@ -15,8 +15,8 @@ def fold_code(notebook: NotebookNode) -> None:
     """Tag the code cells of an executed notebook for its page; their outputs stay.
 
     A cell of imports alone loses its code, and so does one that shows nothing, glues values into the text and
-    computes nothing that a later cell uses. Any other that glues, or is longer than a few lines, hides its
-    code behind a button.
+    computes nothing that a later cell uses. Any other that glues, or is longer or wider than a glance,
+    hides its code behind a button.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def fold_code(notebook: NotebookNode) -> None:
         later = set().union(*map(_needed, trees[place + 1 :]))
         if _only_imports(tree) or (_only_glues(cell, tree) and not _names(tree, ast.Store) & later):
             cell.metadata["tags"] = [*tags, "remove-input"]
-        elif _glues(tree) or len(cell.source.splitlines()) > _SHORT:
+        elif _glues(tree) or not _at_a_glance(cell.source):
             cell.metadata["tags"] = [*tags, "hide-input"]
 
 
@@ -50,12 +50,14 @@ def _only_glues(cell: NotebookNode, tree: ast.Module) -> bool:
     return _glues(tree) and all(kind.startswith(_GLUED) for kind in kinds)
 
 
+def _at_a_glance(source: str) -> bool:
+    lines = source.splitlines()
+    return len(lines) <= _SHORT and all(len(line) <= _NARROW for line in lines)
+
+
 def _glues(tree: ast.Module) -> bool:
-    return "glue" in {node.func.id for node in ast.walk(tree) if _is_plain_call(node)}
-
-
-def _is_plain_call(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    called = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return any(isinstance(function, ast.Name) and function.id == "glue" for function in called)
 
 
 def _needed(tree: ast.Module) -> set[str]:
