@@ -26,8 +26,8 @@ CALLS = {
     "glue('place', checkpoints, display=False)\nprint(U, seed)",
 }
 TOC = (
-    "format: jb-book\nroot: book/intro\nchapters:\n- file: notebooks/00_first\n- file: notebooks/01_second\n"
-    "- file: book/claims\n"
+    "format: jb-book\nroot: book/intro\nparts:\n- caption: Empty\n- caption: All\n"
+    "  chapters:\n  - file: book/claims\n"
 )
 CLAIMS = """
 - {page: notebooks/00_first, says: Twice is more., holds: doubled > 7}
@@ -36,14 +36,15 @@ CLAIMS = """
 INTRO = "# Cover\n\nTwice U is {glue:text}`../notebooks/00_first.ipynb::doubled:.2f` eV.\n"
 
 
-def write_notebook(root: Path, name: str, calls: str) -> None:
+def write_notebook(root: Path, name: str, calls: str, part: str = "All") -> None:
     cells = [
         nbformat.v4.new_markdown_cell(f"# {name}"),
         nbformat.v4.new_code_cell(PARAMETERS[name], metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell(calls),
     ]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    metadata = {"kernelspec": kernel, "stm_core": {"part": part}}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
     nbformat.write(notebook, root / "notebooks" / f"{name}.ipynb")
 
 
@@ -388,6 +389,18 @@ def test_an_interrupted_notebook_leaves_nothing_that_looks_finished(root, monkey
     with pytest.raises(KeyboardInterrupt):
         run_study(root, start="00_first")
     assert sorted((root / "_build" / "executed").iterdir()) == kept
+
+
+def test_a_notebook_without_a_part_of_the_book_is_named(root):
+    write_notebook(root, "01_second", CALLS["01_second"], part="Some")
+    with pytest.raises(ValueError, match=r"01_second\.ipynb stands in part 'Some' .* are Empty, All"):
+        run_study(root)
+
+
+def test_the_contents_list_the_notebooks_that_are_there(template):
+    staged = yaml.safe_load((template / "_build" / "src" / "book" / "_toc.yml").read_text())
+    files = [{"file": f"notebooks/{name}"} for name in CALLS]
+    assert staged["parts"] == [{"caption": "All", "chapters": [*files, {"file": "book/claims"}]}]
 
 
 def test_a_warning_fails_the_book_and_keeps_the_last_good_one(root):

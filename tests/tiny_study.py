@@ -8,18 +8,23 @@ import nbformat
 import yaml
 
 from stm_core.study import CHECKOUT, run_study
+from stm_core.study.contents import contents, said_of_itself
+from stm_core.study.pages import notebooks
 
-NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-CONTENTS = yaml.safe_load((CHECKOUT / "book" / "_toc.yml").read_text(encoding="utf-8"))
+NOTEBOOKS = notebooks(CHECKOUT)
+CONTENTS = contents(CHECKOUT)
 PAGES = [CONTENTS["root"], *(page["file"] for part in CONTENTS["parts"] for page in part["chapters"])]
-PROFILE = Path(__file__).parent / "notebooks" / "tiny.yml"
+TINY = {path.stem: dict(said_of_itself(path).get("tiny", {})) for path in NOTEBOOKS}
+"""Parameters of each notebook for the 76-atom cell (i = 2) and few training epochs, as its metadata say."""
 
 
 @cache
 def html_of(dataset: Path) -> Path:
     """Folder of the book built on ``dataset``; made once, whichever test asks first."""
     output = Path(tempfile.mkdtemp(prefix="study-", dir=dataset.parent))
-    return run_study(output=output, profile=str(PROFILE), overrides={"dataset": str(dataset)}).parent
+    profile = output / "tiny.yml"
+    profile.write_text(yaml.safe_dump(TINY), encoding="utf-8")
+    return run_study(output=output, profile=str(profile), overrides={"dataset": str(dataset)}).parent
 
 
 def executed(dataset: Path) -> dict[str, nbformat.NotebookNode]:

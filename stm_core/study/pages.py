@@ -25,9 +25,14 @@ class Page:
     parameters: Mapping[str, Any]
 
 
+def notebooks(root: Path) -> list[Path]:
+    """The notebooks of a checkout in reading order."""
+    return sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
 def read_pages(root: Path, profile: str) -> list[Page]:
     """The notebooks of ``root`` in reading order, each with its parameters from ``profile``."""
-    sources = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    sources = notebooks(root)
     if not sources:
         raise FileNotFoundError(f"{root} holds no notebooks/00_….ipynb; run the study from a checkout")
     path = Path(profile)

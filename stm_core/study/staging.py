@@ -17,6 +17,7 @@ import yaml
 import stm_core
 from stm_core.study.cache import PROVENANCE, digest_of
 from stm_core.study.claims import Verdict, claims_table
+from stm_core.study.contents import contents
 from stm_core.study.folding import fold_code
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -44,6 +45,7 @@ def stage(
     source = build / "src"
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(root / "book", source / "book", ignore=shutil.ignore_patterns("__pycache__"))
+    (source / "book" / "_toc.yml").write_text(yaml.safe_dump(contents(root)), encoding="utf-8")
     library = sorted((root / "stm_core").rglob("*.py"))  # whose docstrings are a page of the book
     (source / "library.digest").write_text(digest_of(library, root))
     code = digest_of([*library, root / "constraints.txt"], root)

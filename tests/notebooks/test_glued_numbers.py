@@ -3,13 +3,10 @@
 import numpy as np
 import pytest
 import xarray as xr
-import yaml
 
 from stm_core.learning import StudySettings
 from stm_core.simulation import GateScreenedCoulomb, HartreeFock, TightBinding, TwistedBilayer
-from tests.tiny_study import PROFILE
-
-TINY = yaml.safe_load(PROFILE.read_text(encoding="utf-8"))
+from tests.tiny_study import TINY
 
 
 @pytest.fixture(scope="module")
