@@ -7,9 +7,7 @@ from stm_core.learning.baselines import (
     nearest_integer,
 )
 from stm_core.learning.bragg_inputs import BraggConfig, star_vectors
-from stm_core.learning.bragg_networks import BiasAttention, StarTokens
 from stm_core.learning.checkpoints import Normalisation, Regressor, load_checkpoint
-from stm_core.learning.curves import BraggCurves
 from stm_core.learning.evaluation import Metrics, as_regressor, evaluate, predict
 from stm_core.learning.grouped import Interval, bootstrap_intervals, snapping
 from stm_core.learning.inputs import PictureConfig, Samples
@@ -20,11 +18,13 @@ from stm_core.learning.leaderboard import (
     run_leaderboard,
 )
 from stm_core.learning.loop import TrainingConfig
-from stm_core.learning.models import Convolutional, FullyConnected, ResNet18
+from stm_core.learning.models.bragg_networks import BiasAttention, StarTokens
+from stm_core.learning.models.curves import BraggCurves
+from stm_core.learning.models.pictures import Convolutional, FullyConnected, ResNet18
+from stm_core.learning.models.process import BraggProcess
 from stm_core.learning.noise import Exposure, information, noisy_samples, scanned_samples
 from stm_core.learning.noise_study import NoiseStudy
 from stm_core.learning.parts import PAPER_U, Parts, parts
-from stm_core.learning.process import BraggProcess
 from stm_core.learning.registry import ImageNetwork, Model, build_model
 from stm_core.learning.results import SHIPPED_RESULTS, add_result, figures, read_results, result_table
 from stm_core.learning.shipping import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from stm_core.discovery import discover
 from stm_core.learning.inputs import InputConfig, PictureConfig
 
 
@@ -169,12 +170,20 @@ _REGISTRY: dict[str, tuple[type[Model], type[InputConfig]]] = {}
 
 
 def register(name: str, config: type[InputConfig]) -> Callable[[type[Model]], type[Model]]:
+    """Make a class known to `build_model` by `name`, with the class of its options."""
+
     def add(model: type[Model]) -> type[Model]:
         model.name = name
         _REGISTRY[name] = (model, config)
         return model
 
     return add
+
+
+def registered() -> Mapping[str, tuple[type[Model], type[InputConfig]]]:
+    """Every model of ``stm_core/learning/models`` with the class of its options, by name."""
+    discover("stm_core.learning.models")
+    return _REGISTRY
 
 
 def model_from_config(name: str, config: dict[str, Any]) -> Model:
@@ -185,9 +194,10 @@ def model_from_config(name: str, config: dict[str, Any]) -> Model:
     ValueError
         If the name or an option is unknown, or an option's value is not accepted.
     """
-    if name not in _REGISTRY:
-        raise ValueError(f"unknown model {name!r}; known models are {', '.join(sorted(_REGISTRY))}")
-    model, config_class = _REGISTRY[name]
+    known = registered()
+    if name not in known:
+        raise ValueError(f"unknown model {name!r}; known models are {', '.join(sorted(known))}")
+    model, config_class = known[name]
     accepted = [field.name for field in fields(config_class)]
     unknown = sorted(set(config) - set(accepted))
     if unknown:
@@ -202,9 +212,10 @@ def build_model(name: str, *, seed: int = 0, **config: Any) -> Model:
 
     Parameters
     ----------
-    name : {"fc", "cnn", "resnet18", "bragg", "bragg_process", "bragg_tokens", "bragg_biases"}
-        Networks of pictures as in the original study; and models of Bragg amplitudes: curves inverted, a
-        Gaussian process, a network over stars, a network over biases.
+    name : str
+        One that a file of ``stm_core/learning/models`` registers: "fc", "cnn", "resnet18", networks of
+        pictures as in the original study; "bragg", "bragg_process", "bragg_tokens", "bragg_biases", models of
+        Bragg amplitudes: curves inverted, a Gaussian process, a network over stars, a network over biases.
     seed : int
         Seed of the starting weights; torch's own random state is left as it was.
     **config

@@ -30,8 +30,10 @@ _SAME_BIAS = 1e-6  # eV
 _LEAVABLE = 5  # values of U
 _ON_WHICH_IT_DEPENDS = ("ldos", "U", "filling", "seed", "bias", "x", "y", "layer")
 
-_FITTED_BY = "curves process bragg_networks models registry inputs bragg_inputs loop training parts".split()
-_CODE = fingerprint(*(np.fromfile(Path(__file__).with_name(f"{name}.py"), np.uint8) for name in _FITTED_BY))
+_ROOM = Path(__file__).parent
+_FITTED_BY = [_ROOM / f"{name}.py" for name in "registry inputs bragg_inputs loop training parts".split()]
+_FITTED_BY += sorted((_ROOM / "models").glob("*.py"))
+_CODE = fingerprint(*(np.fromfile(path, np.uint8) for path in _FITTED_BY))
 
 SHIPPED_MODELS = Path(__file__).parents[2] / "notebooks" / "models"
 """Folder of the trained models that come with the study."""
