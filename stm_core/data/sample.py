@@ -14,7 +14,6 @@ from typing import Any
 import numba
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 import stm_core
@@ -22,6 +21,7 @@ from stm_core.files import replacing
 from stm_core.simulation import FlatBands, GateScreenedCoulomb, HartreeFock, HartreeFockState, identify
 
 from .plan import SweepPlan, Task
+from .registry import observables
 
 Sample = dict[str, Any]
 
@@ -123,12 +123,7 @@ def sample_of(state: HartreeFockState, seed: int, plan: SweepPlan, previous_U: f
         "start": state.start,
         "previous_U": previous_U,
         "ldos": state.ldos(plan.bias, plan.broadening, layer="both").astype(np.float32),
-        "charge": state.density.sum(axis=0).astype(np.float32),
-        "magnetisation": (state.density[0] - state.density[1]).astype(np.float32),
-        "energy": state.total_energy,
-        "chemical_potential": state.chemical_potential,
-        "levels": central_levels(state),
-        "gap": state.gap,
+        **{name: observable.of(state) for name, observable in observables().items()},
         "residual": state.residual,
         "iterations": state.iterations,
         "converged": state.converged,
@@ -143,20 +138,14 @@ def sample_of(state: HartreeFockState, seed: int, plan: SweepPlan, previous_U: f
     return sample | {f"order_{name}": value for name, value in order.items()}
 
 
-def central_levels(state: HartreeFockState, number: int = 8) -> NDArray[np.float32]:
-    """The levels around half filling, (2, n_k, number) in eV from the chemical potential."""
-    middle = state.crystal.n_atoms // 2
-    window = state.energies[:, :, middle - number // 2 : middle + number // 2]
-    return (window - state.chemical_potential).astype(np.float32)
-
-
 @lru_cache(maxsize=1)
 def code_version() -> str:
-    """Version of the library and a hash of its simulation code: what a sample depends on."""
+    """Version of the library and a hash of the code that solves and measures: what a sample depends on."""
     digest = hashlib.sha256()
-    for entry in sorted(resources.files("stm_core.simulation").iterdir(), key=lambda entry: entry.name):
-        if entry.name.endswith(".py"):
-            digest.update(entry.read_bytes())
+    for package in ("stm_core.simulation", "stm_core.data.observables"):
+        for entry in sorted(resources.files(package).iterdir(), key=lambda entry: entry.name):
+            if entry.name.endswith(".py"):
+                digest.update(entry.read_bytes())
     return f"{stm_core.__version__}+{digest.hexdigest()[:12]}"
 
 

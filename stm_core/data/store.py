@@ -1,6 +1,7 @@
 """The dataset of a sweep: one NetCDF file, described by itself and checked when opened."""
 
 import hashlib
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,10 @@ from numpy.typing import NDArray
 
 from stm_core.files import replacing
 from stm_core.simulation import TwistedBilayer
+
+from .registry import observables
+
+log = logging.getLogger(__name__)
 
 SCHEMA = "stm-hubbard-2"
 
@@ -36,17 +41,6 @@ _VARIABLES: dict[str, _Description] = {
     "layer": (_ATOM, "i", "1", "0 bottom, 1 top"),
     "sublattice": (_ATOM, "i", "1", "0 A, 1 B"),
     "ldos": (("sample", "bias", "atom"), "f", "1/eV", "local density of states per atom, both spins"),
-    "charge": (("sample", "atom"), "f", "electrons", "electrons per atom"),
-    "magnetisation": (("sample", "atom"), "f", "electrons", "spin up minus spin down per atom"),
-    "levels": (
-        ("sample", "spin", "kpoint", "level"),
-        "f",
-        "eV",
-        "levels around half filling, from the chemical potential",
-    ),
-    "energy": (_SAMPLE, "f", "eV per cell", "total energy"),
-    "chemical_potential": (_SAMPLE, "f", "eV", "chemical potential"),
-    "gap": (_SAMPLE, "f", "eV", "indirect gap, 0 for a metal"),
     "residual": (
         _SAMPLE,
         "f",
@@ -78,11 +72,12 @@ _VARIABLES: dict[str, _Description] = {
     "order_nematicity": (_SAMPLE, "f", "1", "flat bands: what a threefold turn changes"),
     "phase": (_SAMPLE, "U", "1", "the flat-band orders that are strong, by name"),
 }
+_OBSERVED = ("charge", "magnetisation", "energy", "chemical_potential", "levels", "gap")
+"""Observables that every dataset has; files may be older than others."""
 _DEPENDS_ON_CELL = ("order_", "phase")  # not every cell has a twist, or flat bands apart from the others
 _KINDS = {"f": "floats", "i": "integers", "b": "truth values", "U": "texts"}
 _STORED_KINDS = {"U": "UOT"}  # NetCDF has texts of any length
 _COORDINATES = ("U", "filling", "seed", "start", "previous_U", "bias", "x", "y", "z", "layer", "sublattice")
-_MAPS = ("ldos", "charge", "magnetisation")
 _TITLE = "Hartree-Fock solutions of twisted bilayer graphene and their local density of states"
 _PARAMETER_UNITS = (
     "spacing, cutoff, gate_distance, lattice: Å; temperature, broadening, layer_potential: eV; "
@@ -107,7 +102,7 @@ def dataset_from_samples(
     Parameters
     ----------
     samples : sequence of mappings
-        As ``sample.sample_of`` makes them, all with the same names.
+        As ``sample.sample_of`` makes them. What not all of them hold is left out, with a logged warning.
     crystal : TwistedBilayer
         Its N atoms are the ``atom`` dimension.
     bias : (n_bias,) float array
@@ -122,7 +117,10 @@ def dataset_from_samples(
         eV from the chemical potential); ``ground`` marks the lowest energy among the converged
         samples of equal U and filling. Each variable says what it is and in which unit.
     """
-    columns = {name: np.array([sample[name] for sample in samples]) for name in samples[0]}
+    names = [name for name in samples[0] if all(name in sample for sample in samples)]
+    for name in sorted({name for sample in samples for name in sample}.difference(names)):
+        log.warning("%s is left out: some samples are older than this observable", name)
+    columns = {name: np.array([sample[name] for sample in samples]) for name in names}
     columns["ldos"] = rounded(columns["ldos"])
     positions = crystal.positions
     columns |= {
@@ -137,7 +135,7 @@ def dataset_from_samples(
     data: dict[str, Any] = {}
     coordinates: dict[str, Any] = {}
     for name, values in columns.items():
-        dimensions, _, unit, meaning = _VARIABLES.get(name) or _order_parameter(name)
+        dimensions, _, unit, meaning = _description(name)
         place = coordinates if name in _COORDINATES else data
         place[name] = (dimensions, values, {"units": unit, "long_name": meaning})
     described = {"schema": SCHEMA, "title": _TITLE, "parameter_units": _PARAMETER_UNITS}
@@ -168,9 +166,9 @@ def write_dataset(ds: xr.Dataset, path: str | Path) -> None:
     is a NetCDF4 file to any reader; HDF5 does not look at what follows its end.
     """
     encoding: dict[str, dict[str, Any]] = {
-        name: {"zlib": True, "complevel": 9, "shuffle": True, "chunksizes": (1, *ds[name].shape[1:])}
-        for name in _MAPS
-        if ds[name].size
+        str(name): {"zlib": True, "complevel": 9, "shuffle": True, "chunksizes": (1, *values.shape[1:])}
+        for name, values in ds.data_vars.items()
+        if values.dims[:1] == _SAMPLE and values.dims[-1:] == _ATOM and values.size
     }
     with replacing(path) as beside:
         ds.drop_encoding().to_netcdf(beside, engine="h5netcdf", encoding=encoding)
@@ -233,7 +231,11 @@ def _ground(columns: Mapping[str, NDArray]) -> NDArray[np.bool_]:
     return ground
 
 
-def _order_parameter(name: str) -> _Description:
+def _description(name: str) -> _Description:
+    if name in _VARIABLES:
+        return _VARIABLES[name]
+    if found := observables().get(name):
+        return ("sample", *found.over), "f", found.unit, found.meaning
     return _SAMPLE, "f", "1", f"order parameter {name.removeprefix('order_').replace('_', ' ')}"
 
 
@@ -256,11 +258,12 @@ def _check_seal(path: Path) -> None:
 def _check_schema(path: Path, ds: xr.Dataset) -> None:
     if ds.attrs.get("schema") != SCHEMA:
         raise ValueError(f"{path} has schema {ds.attrs.get('schema')!r}, but {SCHEMA!r} is needed")
-    required = {name: entry for name, entry in _VARIABLES.items() if not name.startswith(_DEPENDS_ON_CELL)}
+    required = [name for name in (*_VARIABLES, *_OBSERVED) if not name.startswith(_DEPENDS_ON_CELL)]
     missing = [name for name in required if name not in ds.variables]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}; it is not a complete sweep")
-    for name, (dimensions, kind, _, _) in required.items():
+    for name in required:
+        dimensions, kind, _, _ = _description(name)
         variable = ds.variables[name]
         if variable.dims != dimensions or variable.dtype.kind not in _STORED_KINDS.get(kind, kind):
             raise ValueError(

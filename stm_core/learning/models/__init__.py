@@ -1,1 +1,1 @@
-"""Models, one kind to a file: every module of this folder is found by itself and registers what it holds."""
+"""Models, one kind to a file: every file of this folder is found by itself and registers what it holds."""
