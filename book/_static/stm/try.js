@@ -40,7 +40,7 @@ globalThis.stm = globalThis.stm || {};
       const read = stm.readStars(curves, table);
       stm.drawStars(stars.canvas, vectors, read.parts);
       const most = read.parts.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a));
-      stars.explain(`${STARS}; the strongest moves it by ${stm.eV(most, 3)}`);
+      stars.explain(`${STARS}; the strongest moves it by ${(1000 * most).toFixed(1)} meV`);
       say(names.byCurves, `${what}, by the curves`, read, "amplitudes", curves.coverage);
     };
 
