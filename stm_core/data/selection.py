@@ -80,6 +80,49 @@ def points(ds: xr.Dataset) -> list[NDArray[np.int64]]:
     return [np.flatnonzero(point == number) for number in range(point.max(initial=-1) + 1)]
 
 
+def lowest_states(ds: xr.Dataset, filling: float | None = None) -> NDArray[np.int64]:
+    """Positions of the lowest state at each U where every branch that matters has been solved.
+
+    A sweep need not solve every branch at every U, and the lowest of those at hand may then lie far above
+    one that is missing. Branches that matter are those that are lowest at some U; each is asked for at every
+    U between the ends of its own.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        As `load_dataset` returns.
+    filling : float, optional
+        Electrons per cell from neutrality; by default each filling of the dataset.
+
+    Returns
+    -------
+    numpy int array
+        By filling, then by U.
+
+    Raises
+    ------
+    ValueError
+        If no sample has this filling, or no U is left.
+    """
+    wanted = np.unique(ds["filling"].values) if filling is None else [filling]
+    return np.concatenate([_lowest(ds, np.flatnonzero(_matches(ds, "filling", value))) for value in wanted])
+
+
+def _lowest(ds: xr.Dataset, members: NDArray[np.int64]) -> NDArray[np.int64]:
+    U, energy = ds["U"].values[members], ds["energy"].values[members]
+    names = [f"{start} {seed}" for start, seed in zip(ds["start"].values, ds["seed"].values, strict=True)]
+    branch = np.array(names)[members]
+    order = np.lexsort((energy, U))
+    values, first = np.unique(U[order], return_index=True)
+    lowest, complete = order[first], np.ones(values.size, dtype=bool)
+    for name in np.unique(branch[lowest]):
+        own = U[branch == name]
+        complete &= np.isin(values, own) | (values < own.min()) | (values > own.max())
+    if not complete.any():
+        raise ValueError("at no U have all branches been solved that are lowest somewhere; one is needed.")
+    return members[lowest[complete]]
+
+
 def state_labels(ds: xr.Dataset, tolerance: float = 3e-3) -> NDArray[np.int64]:
     """Number the samples so that those of one state share a number, from whatever side it is seen.
 

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from stm_core.data import ldos_image
+from stm_core.data import ldos_image, lowest_states
 from stm_core.imaging import FourierGrid, layer_mask
 from stm_core.simulation import GRAPHENE_LATTICE
 
@@ -35,19 +35,6 @@ class View:
     between: tuple[float, float] | None
     ldos: NDArray[np.float64]
     image: NDArray[np.float32]
-
-
-def _ground_states(dataset: xr.Dataset, filling: float) -> NDArray[np.int64]:
-    """Sample of lowest energy for each U at this filling, in the order of U."""
-    values = dataset["filling"].values
-    at_filling = np.flatnonzero(np.abs(values - filling) < _SAME)
-    if at_filling.size == 0:
-        listed = ", ".join(f"{value:g}" for value in np.unique(values))
-        raise ValueError(f"filling {filling:g} is not in the dataset; it holds {listed}.")
-    U, energy = dataset["U"].values[at_filling], dataset["energy"].values[at_filling]
-    order = np.lexsort((energy, U))
-    _, first = np.unique(U[order], return_index=True)
-    return at_filling[order[first]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +79,7 @@ class Scene:
         n_k: int = 1003,
     ) -> "Scene":
         """Collect the ground states of a sweep; ValueError names a filling or layer it does not have."""
-        chosen = _ground_states(dataset, filling)
+        chosen = lowest_states(dataset, filling)
         mask = layer_mask(dataset["layer"].values, layer)
         positions = np.stack([dataset["x"].values[mask], dataset["y"].values[mask]], axis=1)
         return cls(

@@ -8,6 +8,7 @@ from stm_core.data import (
     cell_of,
     continuous_protocol,
     image_set,
+    lowest_states,
     paper_protocol,
     random_image_split,
     select,
@@ -134,3 +135,33 @@ def test_groups_keep_the_shares(orbits):
         random_image_split(U, groups=[0, 1, 2])
     with pytest.raises(ValueError, match="2 groups of images at integer U are too few"):
         random_image_split(np.arange(6), groups=[0, 0, 0, 1, 1, 1])
+
+
+def branches(sweep, **solved):
+    """Part of the sweep at neutrality with straight branches of known energy, each at its own U."""
+    part = select(sweep, filling=0)
+    U, start = part.U.values, part.start.values
+    energy = np.select([start == "spin", start == "sublattice"], [0.0 * U, 2.0 - U], 9.0)
+    kept = [place in solved.get(name, U) for place, name in zip(U, start, strict=True)]
+    return part.assign(energy=("sample", energy)).isel(sample=np.flatnonzero(kept))
+
+
+def test_a_state_is_lowest_only_where_every_branch_that_matters_was_solved(sweep):
+    whole = branches(sweep, kramers=(0.0, 5.5))  # never lowest, so nobody misses it
+    lowest = whole.isel(sample=lowest_states(whole, 0))
+    np.testing.assert_array_equal(lowest.U, np.arange(0, 6, 0.5))
+    np.testing.assert_array_equal(lowest.start, ["spin"] * 5 + ["sublattice"] * 7)
+    gaps = branches(sweep, kramers=(), spin=(0, 1, 2, 2.5, 3), sublattice=(1, 1.5, 2.5, 4, 5))
+    lowest = gaps.isel(sample=lowest_states(gaps))
+    # At 1.5 eV spin is missing between its ends, at 2 eV sublattice; beyond 3 eV spin is asked for no more.
+    np.testing.assert_array_equal(lowest.U, [0, 1, 2.5, 4, 5])
+    np.testing.assert_array_equal(lowest.start, ["spin", "spin"] + ["sublattice"] * 3)
+
+
+def test_every_filling_has_its_own_lowest_states(sweep):
+    found = sweep.isel(sample=lowest_states(sweep))
+    np.testing.assert_array_equal(found.filling, [-2] * 12 + [0] * 12)
+    np.testing.assert_array_equal(lowest_states(sweep, -2), lowest_states(sweep)[:12])
+    assert found.ground.values.all()
+    with pytest.raises(ValueError, match="filling 1 is not in the dataset"):
+        lowest_states(sweep, 1)
