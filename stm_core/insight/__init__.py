@@ -4,6 +4,7 @@ from stm_core.insight.attribution import grad_cam, group_attribution, guided_bac
 from stm_core.insight.bends import Crossover, crossover
 from stm_core.insight.channels import group_means, rank_correlation, variance_share
 from stm_core.insight.checks import family_transfer, map_agreement, map_share, peak_mask, untrained
+from stm_core.insight.exchange import Followed, PeakExchange, exchanged_share
 from stm_core.insight.peaks import family_weights, peak_families, pixel_vectors, satellites
 from stm_core.insight.removal import Faithfulness, deletion_insertion, faithfulness
 from stm_core.insight.similarity import (
@@ -23,7 +24,9 @@ __all__ = [
     "ComponentBands",
     "Crossover",
     "Faithfulness",
+    "Followed",
     "PCAResult",
+    "PeakExchange",
     "bend_table",
     "broken_share",
     "component_bands",
@@ -32,6 +35,7 @@ __all__ = [
     "crossover",
     "deletion_insertion",
     "double_occupancy",
+    "exchanged_share",
     "faithfulness",
     "family_transfer",
     "family_weights",
