@@ -11,7 +11,7 @@ from .protocols import Split, continuous_protocol, paper_protocol, random_image_
 from .registration import Registration, register
 from .sampling import as_ldos, cell_ldos, scan_image, tip_height
 from .scan_ldos import read_scan_image, read_scan_ldos
-from .selection import cell_of, lowest_states, select, state_labels
+from .selection import branches, cell_of, lowest_states, select, state_labels
 from .stm_files import LDOSTable, read_ldos_files
 from .store import load_dataset, write_dataset
 from .summary import coverage, energy_above_lowest, flat_levels_in_reach, ground_runs
@@ -30,6 +30,7 @@ __all__ = [
     "SweepPlan",
     "SweepStatus",
     "as_ldos",
+    "branches",
     "cell_ldos",
     "cell_of",
     "continuous_protocol",

@@ -109,9 +109,7 @@ def lowest_states(ds: xr.Dataset, filling: float | None = None) -> NDArray[np.in
 
 
 def _lowest(ds: xr.Dataset, members: NDArray[np.int64]) -> NDArray[np.int64]:
-    U, energy = ds["U"].values[members], ds["energy"].values[members]
-    names = [f"{start} {seed}" for start, seed in zip(ds["start"].values, ds["seed"].values, strict=True)]
-    branch = np.array(names)[members]
+    U, energy, branch = (values[members] for values in (ds["U"].values, ds["energy"].values, _names(ds)))
     order = np.lexsort((energy, U))
     values, first = np.unique(U[order], return_index=True)
     lowest, complete = order[first], np.ones(values.size, dtype=bool)
@@ -121,6 +119,24 @@ def _lowest(ds: xr.Dataset, members: NDArray[np.int64]) -> NDArray[np.int64]:
     if not complete.any():
         raise ValueError("at no U have all branches been solved that are lowest somewhere; one is needed.")
     return members[lowest[complete]]
+
+
+def _names(ds: xr.Dataset) -> NDArray[np.str_]:
+    kinds = zip(ds["start"].values, ds["seed"].values, strict=True)
+    return np.array([f"{start} start, seed {seed}" for start, seed in kinds])
+
+
+def branches(ds: xr.Dataset, filling: float) -> dict[str, NDArray[np.int64]]:
+    """Positions of the samples of each branch at one filling, in the order of U; the longest branch first.
+
+    Along one branch U alone changes, where the path of lowest energy changes the kind of state, too.
+    ValueError if no sample has this filling.
+    """
+    members = np.flatnonzero(_matches(ds, "filling", filling))
+    members = members[np.argsort(ds["U"].values[members], kind="stable")]
+    names = _names(ds)[members]
+    found, count = np.unique(names, return_counts=True)
+    return {str(name): members[names == name] for name in found[np.argsort(-count, kind="stable")]}
 
 
 def state_labels(ds: xr.Dataset, tolerance: float = 3e-3) -> NDArray[np.int64]:

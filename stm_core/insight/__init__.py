@@ -1,11 +1,24 @@
 """Why the regressors work: similarity of images, principal components, crossover, attribution."""
 
-from stm_core.insight.attribution import grad_cam, group_attribution, guided_backprop, integrated_gradients
+from stm_core.insight.attribution import (
+    cam_cell,
+    grad_cam,
+    group_attribution,
+    guided_backprop,
+    integrated_gradients,
+)
 from stm_core.insight.bends import Crossover, crossover
 from stm_core.insight.channels import group_means, rank_correlation, variance_share
-from stm_core.insight.checks import family_transfer, map_agreement, map_share, peak_mask, untrained
+from stm_core.insight.checks import map_agreement, map_share, peak_mask, untrained
 from stm_core.insight.exchange import Followed, PeakExchange, exchanged_share
-from stm_core.insight.peaks import family_weights, peak_families, pixel_vectors, satellites
+from stm_core.insight.peaks import (
+    family_weights,
+    peak_families,
+    peak_shells,
+    pixel_vectors,
+    pixels_of,
+    satellite_share,
+)
 from stm_core.insight.removal import Faithfulness, deletion_insertion, faithfulness
 from stm_core.insight.similarity import (
     ComponentBands,
@@ -15,6 +28,7 @@ from stm_core.insight.similarity import (
     pattern_change,
     principal_components,
 )
+from stm_core.insight.stars import exchanged, star_deletion_insertion
 from stm_core.insight.states import CONTROL, double_occupancy, state_quantities
 from stm_core.insight.symmetry import broken_share, symmetry_channels
 from stm_core.insight.tables import bend_table, component_table, varies
@@ -29,15 +43,16 @@ __all__ = [
     "PeakExchange",
     "bend_table",
     "broken_share",
+    "cam_cell",
     "component_bands",
     "component_table",
     "cosine_similarity",
     "crossover",
     "deletion_insertion",
     "double_occupancy",
+    "exchanged",
     "exchanged_share",
     "faithfulness",
-    "family_transfer",
     "family_weights",
     "grad_cam",
     "group_attribution",
@@ -49,10 +64,13 @@ __all__ = [
     "pattern_change",
     "peak_families",
     "peak_mask",
+    "peak_shells",
     "pixel_vectors",
+    "pixels_of",
     "principal_components",
     "rank_correlation",
-    "satellites",
+    "satellite_share",
+    "star_deletion_insertion",
     "state_quantities",
     "symmetry_channels",
     "untrained",

@@ -81,6 +81,17 @@ def grad_cam(
     return saliency
 
 
+def cam_cell(trained: Trained, image: ArrayLike) -> float:
+    """Width in pixels of one cell of the layer that `grad_cam` shows: the finest detail of its maps."""
+    regressor, tensor = _working_copy(trained, image)
+    widths: list[int] = []
+    layer = _layer(regressor.model, None)
+    hook = layer.register_forward_hook(lambda module, given, found: widths.append(found.shape[-1]))
+    regressor(tensor)
+    hook.remove()
+    return tensor.shape[-1] / widths[0]
+
+
 def _layer(model: nn.Module, name: str | None) -> nn.Module:
     if name is None:
         return model.attribution_layer  # type: ignore[return-value]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import cast
 
@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike
 from stm_core.insight.channels import rank_correlation
 from stm_core.insight.peaks import pixel_vectors
 from stm_core.learning.checkpoints import Normalisation, Regressor
-from stm_core.learning.evaluation import Trained, as_regressor, predict
-from stm_core.learning.inputs import as_images
+from stm_core.learning.evaluation import Trained, as_regressor
 from stm_core.learning.registry import ImageNetwork, build_model
 
 
@@ -76,44 +75,6 @@ def map_agreement(
         mine = np.abs(attribution(regressor, image))
         row[:] = [rank_correlation(mine, np.abs(attribution(network, image))) for network in networks]
     return found
-
-
-def family_transfer(
-    trained: Trained, image: ArrayLike, other: ArrayLike, masks: Mapping[str, ArrayLike]
-) -> dict[str, float]:
-    """How far the prediction follows when part of an image is replaced by another's: a causal test.
-
-    Parameters
-    ----------
-    trained : Regressor, FitResult or path-like
-        What `fit` returned, or its checkpoint.
-    image, other : array_like, shape (size, size)
-        For example the pictures of two values of U.
-    masks : mapping of str to array of bool, shape (size, size)
-        The parts, for example families of peaks.
-
-    Returns
-    -------
-    dict of str to float
-        (U of the edited image − U of the image) / (U of the other − U of the image): 0 where the part does
-        not matter, 1 where it alone decides.
-
-    Raises
-    ------
-    ValueError
-        If shapes differ, or both images are read as the same U.
-    """
-    pixels = as_images(np.stack([np.asarray(each, dtype=np.float32) for each in (image, other)]))
-    chosen = np.stack([np.asarray(mask, dtype=bool) for mask in masks.values()])
-    if chosen.shape[1:] != pixels.shape[1:]:
-        raise ValueError(
-            f"the masks have shape {chosen.shape[1:]}, but must have the images', {pixels.shape[1:]}"
-        )
-    edits = np.concatenate([pixels, np.where(chosen, pixels[1], pixels[0])])
-    start, end, *edited = predict(trained, edits).U
-    if not abs(end - start) > 0:
-        raise ValueError(f"both images are read as U = {start:.3g} eV, so there is no way to follow")
-    return {name: float((U - start) / (end - start)) for name, U in zip(masks, edited, strict=True)}
 
 
 def peak_mask(vectors: ArrayLike, size: int, radius: float, extent: float = 1.1) -> np.ndarray:

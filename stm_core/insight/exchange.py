@@ -123,12 +123,12 @@ def exchanged_share(moved: ArrayLike, whole: ArrayLike, *, draws: int = 200, see
 
     Parameters
     ----------
-    moved : array_like, shape (n,)
+    moved : array_like, shape (n,) or (n, m)
         U of the edited picture − U of the picture, in eV.
-    whole : array_like, shape (n,)
+    whole : array_like, same shape
         U of the other picture − U of the picture, in eV.
     draws, seed : int
-        Of the bootstrap over the n experiments.
+        Of the bootstrap over the n pairs of states; the m experiments with one pair stay together.
 
     Returns
     -------
@@ -142,12 +142,12 @@ def exchanged_share(moved: ArrayLike, whole: ArrayLike, *, draws: int = 200, see
         If shapes differ, or all pairs are read alike.
     """
     step, way = np.asarray(moved, dtype=float), np.asarray(whole, dtype=float)
-    if step.shape != way.shape or step.ndim != 1:
-        raise ValueError(f"moved and whole must be of one shape (n,), not {step.shape} and {way.shape}.")
+    if step.shape != way.shape or step.ndim not in (1, 2):
+        raise ValueError(f"moved and whole must have one shape, (n,) or (n, m), not {step.shape}, {way.shape}.")
     if not way.any():
         raise ValueError("all pairs are read as the same U, so there is no way to follow.")
+    along, length = ((each * way).reshape(len(way), -1).sum(axis=1) for each in (step, way))
     drawn = np.random.default_rng(seed).integers(len(way), size=(draws, len(way)))
-    length = (way[drawn] ** 2).sum(axis=1)
-    shares = (step[drawn] * way[drawn]).sum(axis=1)[length > 0] / length[length > 0]
-    low, high = np.quantile(shares, [0.05, 0.95])
-    return Followed(float(step @ way / (way @ way)), float(low), float(high))
+    kept = drawn[length[drawn].sum(axis=1) > 0]
+    low, high = np.quantile(along[kept].sum(axis=1) / length[kept].sum(axis=1), [0.05, 0.95])
+    return Followed(float(along.sum() / length.sum()), float(low), float(high))

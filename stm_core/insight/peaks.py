@@ -61,12 +61,68 @@ def peak_families(cell: Any, points: ArrayLike, layer: str = "top") -> dict[str,
     return {"moiré": centre, "graphene": reciprocal & ~centre, "Kekulé": ~reciprocal}
 
 
-def satellites(cell: Any, points: ArrayLike, layer: str = "top") -> np.ndarray:
-    """Which wave vectors (..., 2) in 1/Å lie off their landmark, by half a moiré vector or more."""
-    wave = np.asarray(points, dtype=float)
+def peak_shells(
+    cell: Any, vectors: ArrayLike, layer: str = "top"
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """For each family the Bragg peaks next to its landmarks, and their first satellites.
+
+    Parameters
+    ----------
+    cell : TwistedBilayer
+    vectors : array_like, shape (n_G, 2)
+        Moiré reciprocal vectors in 1/Å, as `bragg_amplitudes` returns them.
+    layer : str
+        "top" or "bottom".
+
+    Returns
+    -------
+    dict of str to (central, satellites), each ndarray of bool, shape (n_G,)
+        The peaks at the smallest distance from a landmark of the family, and at the next. A landmark that is
+        no moiré vector itself, as a corner of graphene's zones, is surrounded by several of each.
+
+    Raises
+    ------
+    ValueError
+        If the layer is another word.
+    """
+    wave = np.asarray(vectors, dtype=float)
     landmarks, _ = _landmarks(cell, wave, layer)
     step = np.linalg.norm(np.asarray(cell.reciprocal), axis=1).min()
-    return np.linalg.norm(wave - landmarks, axis=-1) >= step / 2
+    distance = np.round(np.linalg.norm(wave - landmarks, axis=-1) / step, 4)
+    shells = {}
+    for name, mask in peak_families(cell, wave, layer).items():
+        nearest, second = np.unique(distance[mask])[:2]
+        shells[name] = (mask & (distance == nearest), mask & (distance == second))
+    return shells
+
+
+def pixels_of(vectors: ArrayLike, size: int, extent: float = 1.1) -> np.ndarray:
+    """Which pixels (size, size) of a picture hold one of these wave vectors (n, 2) in 1/Å."""
+    corner = -np.array([axis[-1] / GRAPHENE_LATTICE for axis in k_axes(2, extent)])
+    places = np.floor((np.asarray(vectors, dtype=float) - corner) / (-2 * corner) * size)
+    columns, rows = np.clip(places, 0, size - 1).astype(int).T
+    mask = np.zeros((size, size), dtype=bool)
+    mask[rows, columns] = True
+    return mask
+
+
+def satellite_share(saliency: ArrayLike, central: ArrayLike, satellites: ArrayLike) -> float:
+    """What a map gives a satellite, of what it gives a satellite and a central peak, on average over peaks.
+
+    Parameters
+    ----------
+    saliency : array_like
+        Magnitudes count: over pixels, or over features that are peaks.
+    central, satellites : array_like of bool, same shape
+
+    Returns
+    -------
+    float
+        One half where both are marked alike, 1 where only satellites are; NaN where neither is.
+    """
+    weight = np.abs(np.asarray(saliency, dtype=float))
+    inner, outer = (weight[np.asarray(mask, dtype=bool)].mean() for mask in (central, satellites))
+    return float(outer / (inner + outer)) if inner + outer > 0 else float("nan")
 
 
 def family_weights(

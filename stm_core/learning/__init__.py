@@ -8,6 +8,7 @@ from stm_core.learning.baselines import (
 )
 from stm_core.learning.bragg_inputs import BraggConfig, star_vectors
 from stm_core.learning.checkpoints import Normalisation, Regressor, load_checkpoint
+from stm_core.learning.controls import ShuffledFit, fit_to_shuffled
 from stm_core.learning.evaluation import Metrics, as_regressor, evaluate, predict
 from stm_core.learning.grouped import Interval, bootstrap_intervals, snapping
 from stm_core.learning.inputs import PictureConfig, Samples
@@ -41,6 +42,7 @@ from stm_core.learning.study_models import (
     STUDY_MODELS,
     StudyModel,
     StudySettings,
+    samples_to_fit,
     study_checkpoint,
     study_images,
     study_network,
@@ -84,6 +86,7 @@ __all__ = [
     "Regressor",
     "ResNet18",
     "Samples",
+    "ShuffledFit",
     "StarTokens",
     "StudyModel",
     "StudySettings",
@@ -99,6 +102,7 @@ __all__ = [
     "export_onnx",
     "figures",
     "fit",
+    "fit_to_shuffled",
     "information",
     "load_checkpoint",
     "measure",
@@ -111,6 +115,7 @@ __all__ = [
     "read_results",
     "result_table",
     "run_leaderboard",
+    "samples_to_fit",
     "scanned_samples",
     "ship_model",
     "snapping",

@@ -199,6 +199,14 @@ def study_samples(ds: xr.Dataset, name: str, settings: StudySettings | None = No
     return study_network(ds, name, settings).config.samples(ds)
 
 
+def samples_to_fit(ds: xr.Dataset, name: str, settings: StudySettings) -> Samples:
+    """What fitting the study's model `name` needs of a dataset: no test sample is made."""
+    unneeded = settings.split(ds["U"].values).test & (settings.protocol != "images")
+    needed = np.flatnonzero(~unneeded)
+    samples = study_samples(ds.isel(sample=needed), name, settings)
+    return replace(samples, sample=needed[samples.sample])
+
+
 def study_images(ds: xr.Dataset, name: str, settings: StudySettings | None = None) -> ImageSet:
     """The pictures of a dataset as the study's network `name` wants them.
 
@@ -278,11 +286,7 @@ def trained_regressor(
             return FitResult(unpack(content).to(device), content["history"], content["best_epoch"], path)
     network = study_network(ds, name, settings)
     if samples is None:
-        # No test sample is needed to fit, so none is made.
-        unneeded = settings.split(ds["U"].values).test & (settings.protocol != "images")
-        needed = np.flatnonzero(~unneeded)
-        samples = network.config.samples(ds.isel(sample=needed))
-        samples = replace(samples, sample=needed[samples.sample])
+        samples = samples_to_fit(ds, name, settings)
     what = _labelled(ds, samples, model, settings)
     return fit(network, **what, checkpoint=path, device=device, progress=progress)
 

@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 from stm_core.data import (
+    branches,
     cell_of,
     continuous_protocol,
     image_set,
@@ -137,7 +138,7 @@ def test_groups_keep_the_shares(orbits):
         random_image_split(np.arange(6), groups=[0, 0, 0, 1, 1, 1])
 
 
-def branches(sweep, **solved):
+def straight(sweep, **solved):
     """Part of the sweep at neutrality with straight branches of known energy, each at its own U."""
     part = select(sweep, filling=0)
     U, start = part.U.values, part.start.values
@@ -147,11 +148,11 @@ def branches(sweep, **solved):
 
 
 def test_a_state_is_lowest_only_where_every_branch_that_matters_was_solved(sweep):
-    whole = branches(sweep, kramers=(0.0, 5.5))  # never lowest, so nobody misses it
+    whole = straight(sweep, kramers=(0.0, 5.5))  # never lowest, so nobody misses it
     lowest = whole.isel(sample=lowest_states(whole, 0))
     np.testing.assert_array_equal(lowest.U, np.arange(0, 6, 0.5))
     np.testing.assert_array_equal(lowest.start, ["spin"] * 5 + ["sublattice"] * 7)
-    gaps = branches(sweep, kramers=(), spin=(0, 1, 2, 2.5, 3), sublattice=(1, 1.5, 2.5, 4, 5))
+    gaps = straight(sweep, kramers=(), spin=(0, 1, 2, 2.5, 3), sublattice=(1, 1.5, 2.5, 4, 5))
     lowest = gaps.isel(sample=lowest_states(gaps))
     # At 1.5 eV spin is missing between its ends, at 2 eV sublattice; beyond 3 eV spin is asked for no more.
     np.testing.assert_array_equal(lowest.U, [0, 1, 2.5, 4, 5])
@@ -165,3 +166,13 @@ def test_every_filling_has_its_own_lowest_states(sweep):
     assert found.ground.values.all()
     with pytest.raises(ValueError, match="filling 1 is not in the dataset"):
         lowest_states(sweep, 1)
+
+
+def test_a_branch_is_followed_in_U_and_the_longest_comes_first(sweep):
+    part = sweep.isel(sample=np.flatnonzero((sweep.start.values != "spin") | (sweep.U.values < 2)))
+    found = branches(part, -2)
+    assert list(found) == ["kramers start, seed 2", "sublattice start, seed 1", "spin start, seed 0"]
+    for name, members in found.items():
+        assert (np.diff(part.U.values[members]) > 0).all()
+        assert set(part.start.values[members]) == {name.split()[0]}
+        assert (part.filling.values[members] == -2).all()

@@ -3,10 +3,9 @@ import pytest
 import torch
 
 from stm_core.imaging import ft_ldos, render
-from stm_core.insight import family_transfer, map_agreement, map_share, peak_mask, untrained
+from stm_core.insight import map_agreement, map_share, peak_mask, untrained
 from stm_core.learning import Normalisation, Regressor, build_model
 from stm_core.simulation import GRAPHENE_LATTICE
-from tests.insight.known_networks import IDENTITY, ByConstruction
 
 SIZE = 16
 NORMALISATION = Normalisation(torch.tensor([[0.2]]), torch.tensor([[0.5]]))
@@ -50,24 +49,6 @@ def test_a_blank_map_resembles_nothing(regressor, images):
 def test_no_other_network_is_refused(regressor, images):
     with pytest.raises(ValueError, match="no other network"):
         map_agreement(lambda network, image: image, regressor, [], images)
-
-
-def test_the_prediction_follows_the_part_that_carries_it_and_no_other():
-    known = Regressor(ByConstruction(2.0), IDENTITY)
-    left = np.arange(32) < 16 + np.zeros((32, 1))
-    one, other = np.full((2, 32, 32), [[[0.2]], [[0.8]]])
-    quarter = left & (np.arange(32)[:, None] < 16)
-    masks = {"used": left, "unused": ~left, "half of the used": quarter, "nothing": np.zeros((32, 32))}
-    followed = family_transfer(known, one, other, masks)
-    expected = {"used": 1.0, "unused": 0.0, "half of the used": 0.5, "nothing": 0.0}
-    assert followed == pytest.approx(expected, abs=1e-5)
-
-
-def test_two_images_read_alike_leave_no_way_to_follow(regressor, images):
-    with pytest.raises(ValueError, match="no way to follow"):
-        family_transfer(regressor, images[0], images[0], {"all": np.ones((SIZE, SIZE))})
-    with pytest.raises(ValueError, match="the masks have shape"):
-        family_transfer(regressor, images[0], images[1], {"all": np.ones((3, 3))})
 
 
 def test_the_mask_lies_on_the_peaks_of_a_lattice_transform():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stm_core.imaging import bragg_amplitudes, graphene_vectors, layer_mask
-from stm_core.insight import family_weights, peak_families, pixel_vectors, satellites
+from stm_core.insight import family_weights, peak_families, peak_shells, pixel_vectors, pixels_of, satellite_share
 from stm_core.simulation import TwistedBilayer
 
 
@@ -12,16 +12,47 @@ def cell():
 
 
 @pytest.mark.parametrize("layer", ["top", "bottom"])
-def test_landmarks_belong_to_their_families_and_are_no_satellites(cell, layer):
+def test_landmarks_and_their_satellites_belong_to_their_families(cell, layer):
     vectors = graphene_vectors(cell, layer)
     landmarks = {"moiré": np.zeros((1, 2)), "graphene": vectors["Bragg"], "Kekulé": vectors["K"]}
     for family, points in landmarks.items():
         assert peak_families(cell, points, layer)[family].all()
-        assert not satellites(cell, points, layer).any()
         # The moiré's own vectors around a landmark are its satellites and of its family.
         around = (points[:, None] + cell.reciprocal).reshape(-1, 2)
         assert peak_families(cell, around, layer)[family].all()
-        assert satellites(cell, around, layer).all()
+
+
+def test_satellites_are_the_second_shell_of_peaks_about_a_landmark(cell):
+    vectors = bragg_amplitudes(cell, np.ones(cell.n_atoms))[1]
+    step = np.linalg.norm(cell.reciprocal[0])
+    shells = peak_shells(cell, vectors)
+    central, satellites = shells["moiré"]
+    assert vectors[central].tolist() == [[0, 0]]
+    np.testing.assert_allclose(np.linalg.norm(vectors[satellites], axis=1), np.full(6, step))
+    for family, landmarks in graphene_vectors(cell).items():
+        central, satellites = shells["graphene" if family == "Bragg" else "Kekulé"]
+        away = [np.linalg.norm(vectors[mask][:, None] - landmarks, axis=-1) for mask in (central, satellites)]
+        if family == "Bragg":
+            np.testing.assert_allclose(away[0].min(axis=1), 0, atol=1e-9)
+            np.testing.assert_allclose(away[1].min(axis=1), step)
+        assert not (central & satellites).any()
+
+
+def test_each_peak_lies_in_its_pixel(cell):
+    vectors = bragg_amplitudes(cell, np.ones(cell.n_atoms))[1]
+    centres = pixel_vectors(200)
+    pitch = np.abs(centres[1, 1] - centres[0, 0])
+    for vector in vectors[[0, 1, 5, 40, -1]]:
+        (held,) = centres[pixels_of(vector[None], 200)]
+        assert (np.abs(held - vector) <= pitch / 2 + 1e-9).all()
+
+
+def test_the_share_of_satellites_is_known_where_the_map_is():
+    central, satellites = np.arange(8) == 0, np.arange(8) > 5
+    assert satellite_share(np.ones(8), central, satellites) == pytest.approx(0.5)
+    assert satellite_share(-1.0 * satellites, central, satellites) == 1
+    assert satellite_share(np.r_[3.0, np.ones(7)], central, satellites) == pytest.approx(0.25)
+    assert np.isnan(satellite_share(np.arange(8) == 3, central, satellites))
 
 
 def test_families_share_out_all_pixels_as_areas_of_zones(cell):
