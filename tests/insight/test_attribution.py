@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from stm_core.insight import grad_cam, group_attribution, guided_backprop, integrated_gradients
+from stm_core.insight import cam_cell, grad_cam, group_attribution, guided_backprop, integrated_gradients
 from stm_core.learning import Normalisation, Regressor, build_model, predict
 from tests.insight.known_networks import IDENTITY, SIZE, ByConstruction
 
@@ -152,3 +152,10 @@ def test_what_cannot_be_attributed_is_named(image, call, message):
     regressor = Regressor(build_model("cnn", image_size=SIZE, channels=(4, 8)), IDENTITY)
     with pytest.raises(ValueError, match=message):
         call(regressor, image)
+
+
+def test_a_cell_of_the_map_is_as_wide_as_the_layer_is_coarse(image):
+    assert cam_cell(Regressor(ByConstruction(1.0), IDENTITY), image) == 1
+    pooled = Regressor(build_model("cnn", image_size=SIZE, channels=(4, 8)), IDENTITY)
+    saliency = grad_cam(pooled, image)
+    assert cam_cell(pooled, image) == 4 and saliency.shape == (SIZE, SIZE)
