@@ -30,8 +30,8 @@ from stm_core.insight.similarity import (
 )
 from stm_core.insight.stars import exchanged, star_deletion_insertion
 from stm_core.insight.states import CONTROL, double_occupancy, state_quantities
-from stm_core.insight.symmetry import broken_share, symmetry_channels
-from stm_core.insight.tables import bend_table, component_table, varies
+from stm_core.insight.symmetry import broken_share, symmetry_channels, turned_share
+from stm_core.insight.tables import bend_table, component_table, holm, varies
 
 __all__ = [
     "CONTROL",
@@ -58,6 +58,7 @@ __all__ = [
     "group_attribution",
     "group_means",
     "guided_backprop",
+    "holm",
     "integrated_gradients",
     "map_agreement",
     "map_share",
@@ -73,6 +74,7 @@ __all__ = [
     "star_deletion_insertion",
     "state_quantities",
     "symmetry_channels",
+    "turned_share",
     "untrained",
     "variance_share",
     "varies",

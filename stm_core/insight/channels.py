@@ -40,21 +40,23 @@ def group_means(values: ArrayLike, *labels: ArrayLike) -> tuple[np.ndarray, list
 
 
 def variance_share(values: ArrayLike, groups: ArrayLike) -> float:
-    """Share of the variance of `values` that lies between the means of its groups (correlation ratio η²).
+    """Share of the variance of `values` that lies between the groups, beyond what noise would put there.
 
-    One where the group decides the value, near zero where it does not matter. With few values per group, pure
-    noise gives (n_groups − 1)/(n − 1) on average.
+    Kelley's ε² = 1 − (1 − η²)(n − 1)/(n − n_groups), with η² the share between the groups' means (PNAS 21,
+    554 (1935)). Many groups of few values take a large share of pure noise, (n_groups − 1)/(n − 1) of η²; ε²
+    is zero there on average, so that labels with many values and labels with few can be compared. It is one
+    where the group decides the value, and below zero where groups differ less than noise makes them.
 
     Parameters
     ----------
     values : array_like, shape (n,)
     groups : array_like, shape (n,)
-        Any labels, for example U, the branch or the bias.
+        Any labels, for example U, the branch or the bias; fewer groups than values.
 
     Raises
     ------
     ValueError
-        If shapes differ, a value is not finite, or all values are the same.
+        If shapes differ, a value is not finite, all values are the same, or no group has two of them.
     """
     array, labels = np.asarray(values, dtype=np.float64), np.asarray(groups)
     if array.ndim != 1 or labels.shape != array.shape or not np.isfinite(array).all():
@@ -67,8 +69,13 @@ def variance_share(values: ArrayLike, groups: ArrayLike) -> float:
     if not total > 0:
         raise ValueError("all values are the same, so they have no variance to share out")
     _, group, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    free = len(array) - len(counts)
+    if free == 0:
+        raise ValueError(
+            f"each of {len(array)} values is a group of its own; one group needs two values at least"
+        )
     means = np.bincount(group, weights=deviation) / counts
-    return float(np.sum(counts * means**2) / total)
+    return float(1 - (1 - np.sum(counts * means**2) / total) * (len(array) - 1) / free)
 
 
 def rank_correlation(one: ArrayLike, other: ArrayLike) -> float:

@@ -122,7 +122,7 @@ def interval_chart(
     Parameters
     ----------
     tables : mapping of str to DataFrame
-        As `bend_table` returns them. Open symbols: a cubic explains the course as well.
+        As `bend_table` returns them. Open symbols: chance explains the bend as well, by column ``bends``.
     known : pair of floats, optional
         An interval of U in eV to shade, such as that of a known onset.
     title : str

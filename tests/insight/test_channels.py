@@ -27,18 +27,29 @@ def test_labels_must_match(labels):
         group_means(np.zeros(3), *labels)
 
 
-def test_shares_of_a_balanced_design_without_interaction_add_up_to_one():
-    U, branch = (grid.ravel() for grid in np.meshgrid(np.arange(5), np.arange(3)))
-    values = 2.0 * U - 1.0 * branch**2
-    assert variance_share(values, U) + variance_share(values, branch) == pytest.approx(1)
-    assert variance_share(values, U) == pytest.approx(4 * np.var(U) / np.var(values))
+def test_what_the_group_decides_has_the_whole_share():
+    groups = np.repeat(["a", "b", "c"], 4)
+    assert variance_share(np.repeat([1.0, 5.0, 2.0], 4), groups) == pytest.approx(1)
+    values = np.array([0.0, 2, 10, 12])
+    # Between the means 100 of 104, and 3 degrees of freedom of which 2 are left.
+    assert variance_share(values, [0, 0, 1, 1]) == pytest.approx(1 - 4 / 104 * 3 / 2)
 
 
-def test_noise_leaves_the_share_of_its_degrees_of_freedom():
+@pytest.mark.parametrize("n_groups, size", [(3, 57), (57, 3)])
+def test_noise_leaves_no_share_however_many_the_groups(n_groups, size):
     rng = np.random.default_rng(0)
-    groups = np.repeat(np.arange(5), 4)
-    shares = [variance_share(rng.standard_normal(20), groups) for _ in range(400)]
-    assert np.mean(shares) == pytest.approx(4 / 19, abs=0.02)
+    groups = np.repeat(np.arange(n_groups), size)
+    shares = [variance_share(rng.standard_normal(groups.size), groups) for _ in range(400)]
+    assert np.mean(shares) == pytest.approx(0, abs=0.01)
+
+
+def test_the_share_is_that_of_the_population():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(40), 3)
+    shares = [
+        variance_share(rng.standard_normal(40)[groups] + rng.standard_normal(120), groups) for _ in range(200)
+    ]
+    assert np.mean(shares) == pytest.approx(0.5, abs=0.03)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +58,7 @@ def test_noise_leaves_the_share_of_its_degrees_of_freedom():
         ([0, 1], [0], "one shape"),
         ([0, np.nan], [0, 1], "finite"),
         ([1, 1], [0, 1], "the same"),
+        ([1, 2], [0, 1], "two values"),
     ],
 )
 def test_values_without_variance_are_named(values, groups, message):

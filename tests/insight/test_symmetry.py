@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from stm_core.imaging import bragg_amplitudes, domain_average, group_orbit, layer_mask
-from stm_core.insight import broken_share, symmetry_channels
+from stm_core.imaging import bragg_amplitudes, domain_average, group_orbit, k_axes, layer_mask
+from stm_core.insight import broken_share, symmetry_channels, turned_share
 from stm_core.simulation import TwistedBilayer
 
 
@@ -80,3 +80,20 @@ def test_shares_that_do_not_exist_are_named(cell, sample):
         broken_share(np.abs(amplitudes), vectors)
     with pytest.raises(ValueError, match="zero everywhere"):
         broken_share(np.zeros(len(kept)), kept)
+
+
+def test_what_turns_change_of_a_picture_is_what_breaks_the_axis():
+    kx, ky = np.meshgrid(*k_axes(64))
+    ring = np.exp(-((np.hypot(kx, ky) - 1.5) ** 2))
+    angle = np.arctan2(ky, kx)
+    pictures = [
+        ring,
+        ring * np.cos(6 * angle),
+        ring * np.cos(2 * angle),
+        ring * (1 + np.sqrt(2) * np.cos(2 * angle)),
+    ]
+    changed, blurred = turned_share(np.stack(pictures))
+    np.testing.assert_allclose(changed, [0, 0, 1, 0.5], atol=0.02)
+    assert (blurred[[0, 1, 3]] < 0.02).all()
+    with pytest.raises(ValueError, match="zero everywhere"):
+        turned_share(np.zeros((1, 8, 8)))

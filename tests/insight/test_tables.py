@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stm_core.insight import bend_table, component_table, crossover, varies
+from stm_core.insight import bend_table, component_table, crossover, holm, varies
 
 U = np.linspace(0, 6, 25)
 
@@ -13,9 +13,10 @@ def test_each_row_is_the_bend_of_its_quantity_and_still_ones_are_left_out():
         "later": np.maximum(0, U - 4) + noise[1],
         "still": np.full(U.size, 3.0),
     }
-    table = bend_table(U, quantities, n_bootstrap=50)
+    table = bend_table(U, quantities, n_bootstrap=99)
     assert list(table.index) == ["bent", "later"]
-    expected = crossover(U, quantities["bent"], n_bootstrap=50)
+    expected = crossover(U, quantities["bent"], n_bootstrap=99)
+    assert table.loc["bent", "p"] == expected.p_value
     assert table.loc["bent", ["U_c", "low", "high"]].tolist() == [expected.U, expected.low, expected.high]
     assert table["bends"].all()
     assert bend_table(U, {"still": quantities["still"]}).empty
@@ -23,10 +24,30 @@ def test_each_row_is_the_bend_of_its_quantity_and_still_ones_are_left_out():
 
 @pytest.mark.parametrize(
     "values, moves",
-    [([1, 1, 1], False), ([1, 1 + 1e-9, 1], False), ([0, 1e-9, 0], True), ([0, np.nan, 1], False)],
+    [
+        ([1, 1, 1], False),
+        ([1, 1 + 1e-9, 1], False),
+        ([0, 1e-9, 0], False),
+        ([5e-16, -3e-15, 8e-15], False),
+        ([1e6, 1e6 + 1, 1e6], False),
+        ([0, 1e-4, 0], True),
+        ([0, np.nan, 1], False),
+    ],
 )
 def test_what_changes_by_rounding_alone_does_not_vary(values, moves):
     assert varies(values) == moves
+
+
+def test_holm_multiplies_each_p_value_by_the_tests_that_are_left():
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]).tolist() == [1.0, 1.0]
+    assert holm([]).size == 0
+
+
+def test_many_tests_of_nothing_rarely_find_anything():
+    rng = np.random.default_rng(0)
+    wrong = np.mean([np.any(holm(rng.random(40)) <= 0.05) for _ in range(1000)])
+    assert 0.02 < wrong < 0.08
 
 
 def test_a_nuisance_follows_the_branch_breaks_the_axis_and_flips():

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import binom
 
+from stm_core.data import image_set
+from stm_core.insight import CONTROL
 from stm_core.learning import StudySettings
 from stm_core.simulation import GateScreenedCoulomb, HartreeFock, TightBinding, TwistedBilayer
 from tests.tiny_study import TINY
@@ -114,3 +117,83 @@ def test_claims_about_other_physics_follow_from_the_numbers(glued):
     assert values["nb13_held_first"] <= values["nb13_held_most"]
     assert (values["nb13_own_good"] != "none") == (values["nb13_own_least"] <= values["nb13_wrong"])
     assert (values["nb13_own_bad"] != "none") == (values["nb13_own_most"] > values["nb13_wrong"])
+
+
+@pytest.fixture(scope="module")
+def complete(sweep):
+    """Samples of page 07: one filling, up to 5 eV, at values of U that every branch has."""
+    inside = sweep.U.values <= 5
+    starts = np.unique(sweep.start.values[inside])
+    U = [u for u in np.unique(sweep.U.values[inside]) if set(sweep.start.values[sweep.U.values == u]) == set(starts)]
+    return np.flatnonzero(np.isin(sweep.U.values, U))
+
+
+def test_pictures_that_are_almost_the_same(glued, sweep, complete):
+    values, tiny = glued("07_pca_crossover"), TINY["07_pca_crossover"]
+    biases = sweep.bias.values[:: tiny["bias_step"]]
+    pictures = image_set(
+        sweep.isel(sample=complete), biases.tolist(), size=tiny["image_size"], style="paper", n_k=401
+    )
+    assert values["nb07_images"] == len(pictures) == len(complete) * len(biases)
+    levels = np.unique(pictures.U)
+    assert values["nb07_U"] == len(levels)
+    means = np.stack([pictures.images[pictures.U == u].mean(axis=0, dtype=float).ravel() for u in levels])
+    unit = means / np.linalg.norm(means, axis=1, keepdims=True)
+    assert values["nb07_lowest"] == pytest.approx((unit @ unit.T).min(), abs=1e-6)
+    whole = unit[levels == np.rint(levels)]
+    assert values["nb07_neighbours"] == pytest.approx(np.sum(whole[1:] * whole[:-1], axis=1).min(), abs=1e-6)
+    ratios = np.linalg.svd(means - means.mean(axis=0), compute_uv=False) ** 2
+    assert values["nb07_share1"] == pytest.approx(100 * ratios[0] / ratios.sum(), abs=1e-3)
+    keeps = values["nb07_neighbours"] > 0.9998
+    assert (values["nb07_bound"] != "does not hold") == keeps
+
+
+def test_the_onset_without_the_long_range_interaction(glued):
+    values = glued("07_pca_crossover")
+    with xr.open_dataset(CONTROL, engine="h5netcdf") as ds:
+        order = np.argsort(ds.U.values)
+        U, moment = ds.U.values[order], np.abs(ds.order_maximum_moment.values[order])
+    first = np.flatnonzero(moment >= 1e-3)[0]
+    onset = (U[first - 1], U[first])
+    assert (values["nb07_onset_low"], values["nb07_onset_high"]) == pytest.approx(onset)
+    U, moment = U[U <= 5], moment[U <= 5]
+
+    def left(U_c, degree):
+        bend = np.maximum(0, U - U_c) ** values["nb07_moment_exponent"]
+        design = np.column_stack([np.vander(U, degree + 1), bend])
+        return np.sum((moment - design @ np.linalg.lstsq(design, moment, rcond=None)[0]) ** 2)
+
+    for degree in (2, 3, 4):
+        there = left(values["nb07_moment_uc"], degree)
+        assert all(there < 0.2 * left(values["nb07_moment_uc"] + shift, degree) for shift in (-0.4, 0.4))
+    holds = values["nb07_moment_low"] <= onset[1] and values["nb07_moment_high"] >= onset[0]
+    narrow = values["nb07_moment_high"] - values["nb07_moment_low"] < 1
+    found = holds and narrow and values["nb07_moment_p"] <= 0.05
+    assert values["nb07_moment_verdict"] == ("finds" if found else "misses")
+
+
+def test_claims_about_bends_follow_from_the_numbers(glued):
+    values = glued("07_pca_crossover")
+    finds = values["nb07_moment_verdict"] == "finds" and values["nb07_found"] != "none"
+    assert values["nb07_positive"] == ("passes" if finds else "fails")
+    assert values["nb07_image_finds"] == ("finds" if values["nb07_found"] != "none" else "does not find")
+    for kind in ("image", "state"):
+        listed = values[f"nb07_list_{kind}"]
+        named = 0 if listed == "none" else len(listed.split("; "))
+        assert values[f"nb07_bends_{kind}"] == named <= values[f"nb07_asked_{kind}"]
+    assert max(values["nb07_met"], values["nb07_near_paper"]) <= values["nb07_bends_image"]
+    allowed = binom.ppf(0.975, values["nb07_chance_courses"], 0.05)
+    assert values["nb07_chance_allowed"] == allowed
+    for name in ("smooth", "shuffled"):
+        if values[f"nb07_{name}"] == "passes":
+            assert values[f"nb07_{name}_alarms"] <= allowed
+
+
+def test_claims_about_components_follow_from_the_numbers(glued):
+    values = glued("07_pca_crossover")
+    branch = values["nb07_pc2_branch"] > values["nb07_pc2_U"]
+    assert values["nb07_pc2_follows"] == ("the branch more than $U$" if branch else "$U$ more than the branch")
+    assert ("PC 2" in values["nb07_branch_components"]) == branch
+    assert float(values["nb07_state_broken"]) < 1e-6, "no start breaks C3, and the page says so"
+    assert values["nb07_channel_A"] + values["nb07_channel_B"] == pytest.approx(100, abs=1e-3)
+    assert (values["nb07_strain_nuisances"] == "none") == (values["nb07_strain_share"] == 0)

@@ -31,9 +31,9 @@ def test_eigen_images_are_drawn_in_shares_of_their_largest_pixel():
         eigen_images(pictures, pictures[0], [0.7, 0.3])
 
 
-def test_intervals_stand_in_rows_and_curves_without_a_corner_are_open():
+def test_intervals_stand_in_rows_and_curves_without_a_bend_are_open():
     quantities = {"corner": np.maximum(0, U - 2.5), "curve": 0.1 * (U - 1) ** 3}
-    table = bend_table(U, quantities, n_bootstrap=20)
+    table = bend_table(U, quantities, n_bootstrap=99)
     figure = interval_chart({"image": table}, known=(2.0, 2.2))
     row = figure.data[0]
     assert list(row.y) == ["corner · image", "curve · image"]
