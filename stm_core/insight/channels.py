@@ -39,43 +39,52 @@ def group_means(values: ArrayLike, *labels: ArrayLike) -> tuple[np.ndarray, list
     return means, [column[first] for column in columns]
 
 
-def variance_share(values: ArrayLike, groups: ArrayLike) -> float:
-    """Share of the variance of `values` that lies between the groups, beyond what noise would put there.
+def variance_share(values: ArrayLike, groups: ArrayLike, *others: ArrayLike) -> float:
+    """Share of the variance of `values` that `groups` decide, beyond `others` and beyond what noise gives.
 
-    Kelley's ε² = 1 − (1 − η²)(n − 1)/(n − n_groups), with η² the share between the groups' means (PNAS 21,
-    554 (1935)). Many groups of few values take a large share of pure noise, (n_groups − 1)/(n − 1) of η²; ε²
-    is zero there on average, so that labels with many values and labels with few can be compared. It is one
-    where the group decides the value, and below zero where groups differ less than noise makes them.
+    Values are fitted by a sum of one term for each label. With the squared residuals R of all labels and R'
+    of the others alone, the share is (R' − R − d s²)/S, where d parameters of the groups remove d s² from
+    noise of variance s² = R/(degrees of freedom left), and S is the sum of squares. Without others this is
+    Kelley's ε² = 1 − (1 − η²)(n − 1)/(n − n_groups) (PNAS 21, 554 (1935)), where η² is the share between the
+    groups' means. Labels with many values and labels with few can be compared: one where the group decides
+    the value, zero on average where it does not matter.
 
     Parameters
     ----------
     values : array_like, shape (n,)
-    groups : array_like, shape (n,)
-        Any labels, for example U, the branch or the bias; fewer groups than values.
+    groups, *others : array_like, shape (n,)
+        Any labels, for example U, the branch or the bias; together of fewer parameters than values.
 
     Raises
     ------
     ValueError
-        If shapes differ, a value is not finite, all values are the same, or no group has two of them.
+        If shapes differ, a value is not finite, all values are the same, or the labels leave nothing over.
     """
-    array, labels = np.asarray(values, dtype=np.float64), np.asarray(groups)
-    if array.ndim != 1 or labels.shape != array.shape or not np.isfinite(array).all():
+    array, labels = np.asarray(values, dtype=np.float64), [np.asarray(each) for each in (*others, groups)]
+    if array.ndim != 1 or any(each.shape != array.shape for each in labels) or not np.isfinite(array).all():
         raise ValueError(
             "values and groups must be of one shape (n,) and values finite, "
-            f"not {array.shape} and {labels.shape}"
+            f"not {array.shape} and {', '.join(str(each.shape) for each in labels)}"
         )
-    deviation = array - array.mean()
-    total = np.sum(deviation**2)
+    total = np.sum((array - array.mean()) ** 2)
     if not total > 0:
         raise ValueError("all values are the same, so they have no variance to share out")
-    _, group, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    free = len(array) - len(counts)
-    if free == 0:
+    (left, rank), (without, lower) = (_left_by(array, each) for each in (labels, labels[:-1]))
+    if rank == len(array):
         raise ValueError(
-            f"each of {len(array)} values is a group of its own; one group needs two values at least"
+            f"the labels tell all {len(array)} values apart, so that none are left for the noise"
         )
-    means = np.bincount(group, weights=deviation) / counts
-    return float(1 - (1 - np.sum(counts * means**2) / total) * (len(array) - 1) / free)
+    return float((without - left - (rank - lower) * left / (len(array) - rank)) / total)
+
+
+def _left_by(values: np.ndarray, labels: list[np.ndarray]) -> tuple[float, int]:
+    """Squared residual of a sum of one term for each label, and its number of parameters."""
+    columns = [np.ones((len(values), 1))] + [
+        (each[:, None] == np.unique(each)).astype(float) for each in labels
+    ]
+    design = np.hstack(columns)
+    solution, _, rank, _ = np.linalg.lstsq(design, values, rcond=None)
+    return float(np.sum((values - design @ solution) ** 2)), int(rank)
 
 
 def rank_correlation(one: ArrayLike, other: ArrayLike) -> float:

@@ -98,18 +98,19 @@ def component_table(
     Returns
     -------
     pandas DataFrame
-        One row per component: ``share``, ``between U`` and ``between branches`` (`variance_share`; 0 with one
-        branch, or where no value is twice there), ``breaks C3`` (as given), ``flips`` (whether the mean score
-        changes sign from branch to branch), and ``nuisance``: whether it follows the branch more than U,
-        breaks the axis by more than half and flips.
+        One row per component: ``share``, ``between U`` and ``between branches`` (`variance_share`, each
+        beyond the other; 0 where there is nothing to compare), ``breaks C3`` (as given), ``flips`` (whether
+        the mean score changes sign from branch to branch), and ``nuisance``: whether it follows the branch
+        more than U, breaks the axis by more than half and flips.
     """
     columns, labels = np.asarray(scores, dtype=float), np.asarray(branch)
     kinds = np.unique(labels)
+    repeated = len(np.unique(U)) + len(kinds) - 1 < len(labels)
     rows = []
     for score, share, part in zip(columns.T, np.asarray(shares), np.asarray(broken), strict=True):
         means = np.array([score[labels == kind].mean() for kind in kinds])
-        by_U = variance_share(score, U) if len(np.unique(U)) < len(score) else 0.0
-        by_branch = variance_share(score, labels) if len(kinds) > 1 else 0.0
+        by_U = variance_share(score, U, labels) if repeated else 0.0
+        by_branch = variance_share(score, labels, U) if repeated and len(kinds) > 1 else 0.0
         flips = bool(means.min() < 0 < means.max()) and len(kinds) > 1
         rows.append([share, by_U, by_branch, part, flips, bool(by_branch > by_U and part > 0.5 and flips)])
     names = ["share", "between U", "between branches", "breaks C3", "flips", "nuisance"]

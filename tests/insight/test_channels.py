@@ -52,13 +52,26 @@ def test_the_share_is_that_of_the_population():
     assert np.mean(shares) == pytest.approx(0.5, abs=0.03)
 
 
+def test_shares_of_two_labels_are_each_beyond_the_other():
+    U, branch = (grid.ravel() for grid in np.meshgrid(np.arange(30), np.arange(3)))
+    rng = np.random.default_rng(0)
+    of_U, of_branch = rng.standard_normal(30)[U], 3.0 * branch
+    total = np.var(of_U) + np.var(of_branch)
+    assert variance_share(of_U + of_branch, U, branch) == pytest.approx(np.var(of_U) / total)
+    assert variance_share(of_U + of_branch, branch, U) == pytest.approx(np.var(of_branch) / total)
+    # Beside a large effect of the branch, one label alone would say of U that it is worse than noise.
+    noise = [3.0 * branch + 0.1 * rng.standard_normal(branch.size) for _ in range(50)]
+    assert np.mean([variance_share(each, U, branch) for each in noise]) == pytest.approx(0, abs=1e-3)
+    assert np.mean([variance_share(each, U) for each in noise]) < -0.3
+
+
 @pytest.mark.parametrize(
     "values, groups, message",
     [
         ([0, 1], [0], "one shape"),
         ([0, np.nan], [0, 1], "finite"),
         ([1, 1], [0, 1], "the same"),
-        ([1, 2], [0, 1], "two values"),
+        ([1, 2], [0, 1], "none are left"),
     ],
 )
 def test_values_without_variance_are_named(values, groups, message):
