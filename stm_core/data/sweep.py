@@ -21,7 +21,7 @@ from .progress import SweepLog, SweepStatus, failure_path, record_failure, statu
 from .record import check_record, write_record
 from .sample import compute_sample, read_sample, sample_path
 from .store import dataset_from_samples, write_dataset
-from .workers import Workforce, check_device, fitting_workers, workforce
+from .workers import Watch, Workforce, check_device, fitting_workers, was_killed, workforce
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -101,7 +101,8 @@ class Sweep:
         ValueError
             If there is no such device, ``workers`` is not positive, or a finished sample is damaged.
         RuntimeError
-            If another run is at work in the folder, the cluster is lost or does not share the folder.
+            If another run is at work in the folder, the cluster or all its workers are lost, several workers
+            die on one sample, or the cluster does not share the folder.
         OSError
             If the folder cannot be written to.
         """
@@ -157,12 +158,13 @@ class Sweep:
         running: dict[Future[Any], Chain] = {}
         failed = 0
         finished = len(order) - sum(len(chain.left) for chain in chains)
+        watch = Watch(force)
         self._log.write("run", workers=force.workers(), host=socket.gethostname(), **how)
         with tqdm(
             total=len(order), initial=finished, desc="sweep", unit="sample", disable=not progress
         ) as bar:
             while ready or running:
-                bar.set_postfix(running=min(len(ready) + len(running), force.workers()), failed=failed)
+                bar.set_postfix(running=min(len(ready) + len(running), watch.workers()), failed=failed)
                 while ready and len(running) < force.at_once:
                     rank, chain = heapq.heappop(ready)
                     running[self._submit(chain, force, how, -rank)] = chain
@@ -188,6 +190,11 @@ class Sweep:
         except OSError:
             raise  # a full disk, say, is not the fault of this sample
         except Exception as error:
+            if was_killed(error):  # nor is this: blamed, it would be passed over by what follows in its chain
+                raise RuntimeError(
+                    f"several workers in turn died on {task.name}, killed or out of memory; "
+                    "the same command goes on from here"
+                ) from None
             self._log.write("failed", task, reason=record_failure(self.folder, task, error))
             chain.finish(converged=False)
             return False

@@ -1,6 +1,8 @@
 """Where the samples of a sweep are computed: in this process, in several here, or on a Dask cluster."""
 
+import logging
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
@@ -14,10 +16,13 @@ from .plan import SweepPlan
 if TYPE_CHECKING:
     from distributed import Client
 
+log = logging.getLogger(__name__)
+
 _MATRICES = 12  # (2, n_k, N, N) complex matrices alive at the peak of a solution, mixing history included
 _PROCESS = 0.7e9  # bytes that a worker takes before it has begun
 _SMALL = 100e6  # bytes: a smaller sample is done before another process has started
 _SHARE = 0.8  # of the memory; the rest is for the system and what else runs
+_TELL, _RETURN = 60, 600  # s without a worker after which to say so, and to give up on those that were lost
 
 
 def sample_memory(plan: SweepPlan) -> float:
@@ -86,6 +91,40 @@ class _Cluster:
         self._executor.shutdown(wait=False)
 
 
+class Watch:
+    """Sees to it that a sweep whose workers were lost neither keeps silent nor waits for ever.
+
+    A cluster may be empty for long before its first worker gets through a queue, so that is only told.
+    """
+
+    def __init__(self, force: Workforce, clock: Callable[[], float] = time.monotonic) -> None:
+        self._force, self._clock = force, clock
+        self._since, self._had_any, self._told = clock(), False, False
+
+    def workers(self) -> int:
+        """How many there are now.
+
+        Raises
+        ------
+        RuntimeError
+            If there were some, and have been none for ten minutes.
+        """
+        number = self._force.workers()
+        if number:
+            self._since, self._had_any, self._told = self._clock(), True, False
+            return number
+        waited = self._clock() - self._since
+        if self._had_any and waited > _RETURN:
+            raise RuntimeError(
+                f"all workers were lost, and none came back within {_RETURN // 60} minutes; "
+                "the same command goes on from here"
+            )
+        if waited > _TELL and not self._told:
+            log.warning("there is no worker to compute on; waiting for one")
+            self._told = True
+        return number
+
+
 @contextmanager
 def workforce(client: "Client | None", workers: int) -> Iterator[Workforce]:
     """Workers for a sweep, dismissed at the end with whatever they have not finished.
@@ -111,9 +150,12 @@ def workforce(client: "Client | None", workers: int) -> Iterator[Workforce]:
 @contextmanager
 def local_client(workers: int) -> Iterator["Client"]:
     """So many worker processes on this machine. They end with this process, even if it is killed."""
+    import dask
     from distributed import Client, LocalCluster
 
     with (
+        # On a busy machine a killed worker takes longer to come back than Dask waits before it gives it up.
+        dask.config.set({"distributed.deploy.lost-worker-timeout": f"{_RETURN}s"}),
         tempfile.TemporaryDirectory(prefix="stm_core-") as scratch,
         LocalCluster(
             n_workers=workers,
@@ -125,6 +167,13 @@ def local_client(workers: int) -> Iterator["Client"]:
         Client(cluster) as client,
     ):
         yield client
+
+
+def was_killed(error: BaseException) -> bool:
+    """Whether a call failed because the workers it was given to died, several in turn."""
+    from distributed import KilledWorker
+
+    return isinstance(error, KilledWorker)
 
 
 def check_device(device: str) -> None:

@@ -1,16 +1,21 @@
 """A sweep on a Dask cluster of two worker processes: the same bytes, whatever happens to a worker."""
 
+import itertools
 import os
 import signal
 import threading
 import time
+from concurrent.futures import Future
+from contextlib import contextmanager
 
+import dask
 import numpy as np
 import pytest
-from distributed import WorkerPlugin
+from distributed import KilledWorker, WorkerPlugin
 
 from stm_core.data import Sweep, SweepPlan
-from stm_core.data.workers import local_client
+from stm_core.data.sample import compute_sample
+from stm_core.data.workers import Watch, local_client
 from stm_core.simulation import HartreeFock
 
 
@@ -59,6 +64,88 @@ def test_killed_workers_cost_nothing(client, undisturbed, tmp_path):
         killer.join()
     assert not sweep.status().problems
     assert sweep.gather().read_bytes() == undisturbed
+
+
+def test_a_sample_on_which_workers_die_is_not_to_blame(undisturbed, tmp_path, monkeypatch):
+    """Passed over, it would be missing among the states that the samples after it start from."""
+
+    def killed(plan, folder, task, *arguments, **named):
+        if task.U == 3:
+            raise KilledWorker(task.name, None, 3)
+        return compute_sample(plan, folder, task, *arguments, **named)
+
+    sweep = Sweep(plan(warm=True), tmp_path)
+    monkeypatch.setattr("stm_core.data.sweep.compute_sample", killed)
+    with pytest.raises(RuntimeError, match=r"died on U3\.00000\S+, killed or out of memory; the same"):
+        sweep.run(progress=False)
+    assert not sweep.status().problems and 0 < len(sweep.missing) < 12
+    monkeypatch.undo()
+    sweep.run(progress=False)
+    assert sweep.gather().read_bytes() == undisturbed
+
+
+def test_a_worker_may_take_long_to_come_back(client):
+    assert dask.config.get("distributed.deploy.lost-worker-timeout") == "600s"
+
+
+class Crew:
+    """A workforce of so many."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def workers(self):
+        return self.number
+
+
+def test_lost_workers_are_waited_for_and_then_given_up(caplog):
+    now, crew = [0.0], Crew(2)
+    watch = Watch(crew, clock=lambda: now[0])
+    assert watch.workers() == 2
+    crew.number = 0
+    for now[0], told in ((50.0, 0), (70.0, 1), (590.0, 1)):
+        assert watch.workers() == 0
+        assert caplog.text.count("there is no worker to compute on") == told
+    crew.number, now[0] = 1, 595.0
+    assert watch.workers() == 1
+    crew.number = 0
+    for now[0], told in ((1000.0, 2), (1190.0, 2)):
+        assert watch.workers() == 0
+        assert caplog.text.count("there is no worker to compute on") == told
+    now[0] = 1196.0
+    with pytest.raises(RuntimeError, match="none came back within 10 minutes; the same command goes on"):
+        watch.workers()
+
+
+def test_the_first_worker_of_a_cluster_may_stand_in_a_queue(caplog):
+    now = [0.0]
+    watch = Watch(Crew(0), clock=lambda: now[0])
+    for now[0] in (100.0, 1e5):
+        assert watch.workers() == 0
+    assert caplog.text.count("there is no worker to compute on") == 1
+
+
+def test_a_sweep_without_workers_ends(tmp_path, monkeypatch):
+    """It asks the watch while it waits, whatever becomes of the samples that it has handed out."""
+
+    class Deserted(Crew):
+        at_once = 10
+
+        def submit(self, *arguments, **named):
+            self.number = 0
+            return Future()
+
+    @contextmanager
+    def deserted(client, number):
+        yield Deserted(2)
+
+    clock = itertools.count(0.0, 100.0)
+    monkeypatch.setattr("stm_core.data.sweep.workforce", deserted)
+    monkeypatch.setattr("stm_core.data.sweep.Watch", lambda force: Watch(force, lambda: next(clock)))
+    sweep = Sweep(plan(), tmp_path)
+    with pytest.raises(RuntimeError, match="all workers were lost"):
+        sweep.run(progress=False)
+    assert len(sweep.missing) == 12
 
 
 def test_a_failure_on_a_worker_is_listed(client, tmp_path):
