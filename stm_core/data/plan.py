@@ -1,7 +1,6 @@
 """What a sweep computes: a plan, readable as a few lines of YAML."""
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -18,6 +17,8 @@ _DIGITS = {"U": 5, "filling": 3, "seed": 0}
 _RANGE = {"from", "to", "step"}
 _DRAWS = {"random", "from", "to", "seed"}
 _MOST = 100_000  # values of one range: more is a slip of the pen
+_LARGEST = {"i": 100, "nk": 100, "max_iterations": 1_000_000, "seed": 2**32 - 1}  # nor fits more into memory
+_FINITE = 1e15  # beyond any quantity here
 
 
 class Task(NamedTuple):
@@ -60,9 +61,7 @@ class Block:
             # Adding zero turns -0.0 into 0.0, which would be another file.
             rounded = sorted({round(value, digits) + 0.0 for value in values})
             if name == "seed":
-                if any(value != int(value) or value < 0 for value in values):
-                    raise ValueError(f"a seed must be a non-negative integer, not {min(values):g}")
-                object.__setattr__(self, name, tuple(int(value) for value in rounded))
+                object.__setattr__(self, name, tuple(sorted({_whole(value) for value in values})))
             else:
                 object.__setattr__(self, name, tuple(rounded))
         if self.U[0] < 0:
@@ -152,13 +151,15 @@ class SweepPlan:
             if name != "bias" and (isinstance(value, bool) or not isinstance(value, int | float)):
                 hint = "; YAML takes 1.0e-6 for a number, but 1e-6 for text" if isinstance(value, str) else ""
                 raise ValueError(f"a sweep plan needs a number for {name}, not {value!r}{hint}")
-            if name in ("i", "nk", "max_iterations") and value != int(value):
-                raise ValueError(f"a sweep plan needs a whole number for {name}, not {value!r}")
+            if name != "bias" and not _is_number(value):
+                raise ValueError(f"a sweep plan needs a finite {name}, not {value}")
+            if name in _LARGEST and (value != int(value) or value > _LARGEST[name]):
+                raise ValueError(
+                    f"a sweep plan needs a whole number for {name}, at most {_LARGEST[name]}, not {value!r}"
+                )
         for name in ("cutoff", "nk", "temperature", "tolerance", "max_iterations", "broadening"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"a sweep plan needs a positive {name}, not {getattr(self, name)}")
-        if not math.isfinite(self.layer_potential):
-            raise ValueError(f"a sweep plan needs a finite layer_potential, not {self.layer_potential}")
         _ = self.crystal  # refuses a geometry that cannot be built
         if self.epsilon:
             GateScreenedCoulomb(self.epsilon, self.gate_distance)
@@ -271,10 +272,10 @@ def _spread(name: str, given: Mapping[str, Any]) -> list[float]:
 
 
 def _whole(seed: float) -> int:
-    if seed != int(seed) or seed < 0:
-        raise ValueError(f"a seed must be a non-negative integer, not {seed}")
+    if seed != int(seed) or not 0 <= seed <= _LARGEST["seed"]:
+        raise ValueError(f"a seed must be a non-negative integer below 2³², not {seed:g}")
     return int(seed)
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _FINITE

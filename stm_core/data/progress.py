@@ -68,7 +68,16 @@ def problem_of(folder: Path, task: Task) -> str | None:
             return None
         return f"residual {sample['residual']:.1e} after {sample['iterations']} iterations"
     path = failure_path(folder, task)
-    return str(json.loads(path.read_text(encoding="utf-8"))["reason"]) if path.exists() else None
+    return _reason(path) if path.exists() else None
+
+
+def _reason(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["reason"])
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(
+            f"{path} is damaged; delete it, and the sweep counts the sample as missing"
+        ) from None
 
 
 class SweepLog:
@@ -90,16 +99,16 @@ class SweepLog:
             stream.write(text.encode())
 
     def read(self) -> list[dict[str, Any]]:
-        """Every whole line."""
+        """Every whole line that a run wrote."""
         if not self.path.exists():
             return []
         entries = []
         for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 entries.append(json.loads(line))
-            except json.JSONDecodeError:
+            except ValueError:
                 continue  # cut short when a run was killed
-        return [entry for entry in entries if isinstance(entry, dict)]
+        return [entry for entry in entries if isinstance(entry, dict) and "event" in entry]
 
     def pace(self) -> tuple[int, float | None]:
         """Workers of the latest run, and seconds it takes from one finished sample to the next."""
@@ -108,8 +117,12 @@ class SweepLog:
         if not begins:
             return 0, None
         latest = entries[begins[-1] :]
-        elapsed = (datetime.now(UTC) - datetime.fromisoformat(latest[0]["time"])).total_seconds()
-        return int(latest[0]["workers"]), elapsed / (len(latest) - 1) if len(latest) > 1 else None
+        try:
+            workers, began = int(latest[0]["workers"]), datetime.fromisoformat(latest[0]["time"])
+            elapsed = (datetime.now(UTC) - began).total_seconds()
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(f"{self.path} has a damaged line; it may be deleted without loss") from None
+        return workers, elapsed / (len(latest) - 1) if len(latest) > 1 else None
 
 
 def _ends_a_line(stream: Any) -> bool:

@@ -58,7 +58,19 @@ def write_record(path: Path, plan: SweepPlan) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        content = None
+    if not isinstance(content, dict) or not _are_chains(content.get(_CHAINS, [])):
+        raise ValueError(f"{path} is damaged; it says which physics the samples beside it have")
+    return content
+
+
+def _are_chains(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(chain, list) and all(isinstance(name, str) for name in chain) for chain in value
+    )
 
 
 def _identity(plan: SweepPlan) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def read_sample(path: Path, *names: str) -> Sample:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name][()] for name in names or stored}
-    except (zipfile.BadZipFile, KeyError, EOFError, ValueError) as error:
+    except (zipfile.BadZipFile, KeyError, EOFError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged; delete it, and the sweep computes it again") from error
 
 

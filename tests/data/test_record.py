@@ -33,6 +33,13 @@ def test_a_folder_keeps_its_physics(tmp_path):
     Sweep(small_plan(U=(0.5,), filling=(1.0,), max_iterations=20), tmp_path)
 
 
+@pytest.mark.parametrize("content", ["", "[]", "{", "warm chains: 3", "warm chains: [[1]]", "\xff"])
+def test_a_damaged_record_is_named(tmp_path, content):
+    (tmp_path / "physics.yml").write_bytes(content.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"physics\.yml is damaged; it says which physics"):
+        Sweep(small_plan(), tmp_path)
+
+
 def test_a_warm_plan_grows_where_its_chains_stay(tmp_path):
     """Further blocks and higher U are computed as if they had been there from the start."""
     draws = {"random": 1, "from": 0, "to": 3, "seed": 4}
