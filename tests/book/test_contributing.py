@@ -13,7 +13,8 @@ import yaml
 
 from stm_core.study import CHECKOUT, run_study
 from stm_core.study.contents import said_of_itself
-from stm_core.study.staging import stage
+from stm_core.study.library import Library
+from stm_core.study.staging import Recipe, stage
 
 GUIDE = (CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"This is all of\n?\s*`([\w/.]+)`:\n\n```\w+\n(.*?)```", GUIDE, re.S))
@@ -78,12 +79,14 @@ def said(tree: Path, script: str) -> object:
 
 
 def test_a_model_of_one_file_learns(tree):
-    add(tree, "linear.py")
+    path = add(tree, "linear.py")
+    assert path in Library(tree).reached_by("from stm_core.learning import build_model"), "pages depend on it"
     assert said(tree, TRAIN) < 0.1, "mean error in eV; a constant is 1.3 eV off"
 
 
 def test_an_observable_of_one_file_is_stored_with_each_sample(tree):
-    add(tree, "double_occupancy.py")
+    path = add(tree, "double_occupancy.py")
+    assert path in Library(tree).reached_by("from stm_core.data import Sweep"), "pages depend on it"
     dimensions, described, pairs, charge = said(tree, SWEEP)
     assert dimensions == ["sample", "atom"]
     assert described == {"units": "1", "long_name": "mean number of electron pairs on each atom"}
@@ -98,10 +101,11 @@ def test_a_chapter_of_one_file_runs_and_is_in_the_contents(tree):
     known = said_of_itself(path)
     folder = run_study(tree, only=[path.stem], overrides=known["tiny"], book=False)
     (executed,) = folder.glob("*.ipynb")
-    (made,) = [cell.outputs[0] for cell in nbformat.read(executed, as_version=4).cells if cell.get("outputs")]
+    page = nbformat.read(executed, as_version=4)
+    (made,) = [cell.outputs[0] for cell in page.cells if cell.get("outputs")]
     assert made.metadata.scrapbook.name == "nb14_atoms"
     assert made.data["application/papermill.record/text/plain"] == "76"
-    staged = stage(tree, tree / "_build", {path.stem: executed})
+    staged = stage(tree, tree / "_build", {path.stem: page}, [], Recipe("quick", [], {}))
     parts = yaml.safe_load((staged / "book" / "_toc.yml").read_text(encoding="utf-8"))["parts"]
     (part,) = [part for part in parts if {"file": f"notebooks/{path.stem}"} in part["chapters"]]
     assert part["caption"] == known["part"]
