@@ -184,6 +184,10 @@ def _add_predict(command: argparse.ArgumentParser) -> None:
 
 def _predict(options: argparse.Namespace) -> None:
     """Read every file before a line is printed, so that a refusal leaves no half of a table."""
+    for name in ("bias", "width"):
+        value = getattr(options, name)
+        if value is not None and not np.isfinite(value):
+            raise ValueError(f"--{name} is {value:g}, but must be a finite number")
     rows = [_reading(path, options) for path in options.files]
     if options.json:
         sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
@@ -201,21 +205,27 @@ def _reading(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     found = predict(regressor, inputs)
     values = {name: float(getattr(found, name)[0]) for name in ("U", "low", "high", "novelty")}
     known = {name: value if np.isfinite(value) else None for name, value in values.items()}
-    if known["novelty"] is not None and known["novelty"] > 1:
-        doubts.append(f"{known['novelty']:.3g} times as far from the simulated states as it may be")
-    verdict = None if known["novelty"] is None else not doubts
+    if values["novelty"] > 1:
+        doubts.append(f"{values['novelty']:.3g} times as far from the simulated states as it may be")
+    verdict = None if np.isnan(values["novelty"]) else not doubts
     return {"file": str(path), **known, "in_range": verdict, "doubts": doubts}
 
 
 def _line(
-    file: str, U: float, low: float, high: float, novelty: float, in_range: bool | None, doubts: list[str]
+    file: str,
+    U: float,
+    low: float | None,
+    high: float | None,
+    novelty: float | None,
+    in_range: bool | None,
+    doubts: list[str],
 ) -> str:
+    interval = "no interval" if low is None or high is None else f"{low:.3f} to {high:.3f} eV"
     if in_range is None:
-        sure = ["no interval", "; ".join(["not calibrated", *doubts])]
+        verdict = "; ".join(["not calibrated", *doubts])
     else:
         verdict = "in range" if in_range else f"out of range: {'; '.join(doubts)}"
-        sure = [f"{low:.3f} to {high:.3f} eV", verdict]
-    return "\t".join([file, f"U = {U:.3f} eV", *sure]) + "\n"
+    return "\t".join([file, f"U = {U:.3f} eV", interval, verdict]) + "\n"
 
 
 def _is_picture(path: Path, options: argparse.Namespace) -> bool:
@@ -252,6 +262,8 @@ def _input(path: Path, config: Any, options: argparse.Namespace) -> tuple[NDArra
         bias = 0.0 if np.isnan(scan.bias) else scan.bias
         return config.of_ldos(scan.xy, scan.ldos, [bias]), list(scan.doubts)
     table = read_ldos_files([path], labelled=False)[0]
+    if (table.ldos < 0).any() or not table.ldos.any():
+        raise ValueError(f"{path.name} holds negative values or zeros alone; an LDOS is positive")
     return config.of_ldos(table.xy, table.ldos, [options.bias or 0.0]), []
 
 
@@ -272,9 +284,11 @@ def _picture(path: Path, size: int) -> NDArray[np.floating]:
 def _array(path: Path) -> NDArray[np.floating]:
     try:
         loaded = np.load(path, allow_pickle=False)
+        if np.iscomplexobj(loaded):
+            raise TypeError("complex numbers are no brightness")
         return np.asarray(loaded, dtype=np.float64)
     except (ValueError, EOFError, TypeError) as error:
-        raise ValueError(f"{path.name} is no .npy array of numbers") from error
+        raise ValueError(f"{path.name} is no .npy array of real numbers") from error
 
 
 def _grey(path: Path) -> NDArray[np.floating]:

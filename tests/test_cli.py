@@ -200,6 +200,8 @@ def test_amplitudes_are_not_read_from_pictures_or_at_unknown_bias(capsys, tmp_pa
         ("a-U2.txt", "1 2 nan\n", "NaN"),
         ("a-U2.txt", "", "is empty"),
         ("a.npy", "not an array", "no .npy array"),
+        ("a-U2.txt", "0 0 -1\n1 0 2\n", "negative"),
+        ("a-U2.txt", "0 0 0\n1 0 0\n", "zeros alone"),
         ("a.png", "not a picture", "no picture"),
         ("absent.txt", None, "does not exist"),
         ("absent.npy", None, "absent.npy"),
@@ -223,6 +225,24 @@ def test_a_picture_of_the_wrong_shape_is_named(capsys, tmp_path, checkpoint, sha
 def test_a_picture_with_a_hole_is_named(capsys, tmp_path, checkpoint):
     np.save(tmp_path / "image.npy", np.full((SIZE, SIZE), np.nan))
     assert "NaN" in refusal(capsys, "predict", tmp_path / "image.npy", "--checkpoint", checkpoint)
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [(1e38, "no finite U"), (1e300, "NaN or infinite"), (1 + 1j, "no .npy array of real numbers")],
+)
+def test_a_picture_of_no_brightness_is_refused(capsys, tmp_path, checkpoint, values, message):
+    image = np.full((SIZE, SIZE), values)
+    image[0, 0] = -values
+    np.save(tmp_path / "image.npy", image)
+    assert message in refusal(capsys, "predict", tmp_path / "image.npy", "--checkpoint", checkpoint)
+
+
+@pytest.mark.parametrize("option, value", [("--bias", "nan"), ("--bias", "inf"), ("--width", "nan")])
+def test_a_number_that_measures_nothing_is_refused(capsys, tmp_path, checkpoint, option, value):
+    (tmp_path / "map.txt").write_text(TABLE)
+    arguments = ["predict", tmp_path / "map.txt", "--checkpoint", checkpoint, f"{option}={value}"]
+    assert f"{option} is {value}" in refusal(capsys, *arguments)
 
 
 def test_a_truncated_network_is_named(capsys, tmp_path, checkpoint):

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from stm_core.data import cell_of
 from stm_core.imaging import layer_mask
-from stm_core.learning.inputs import InputConfig, Samples
+from stm_core.learning.inputs import InputConfig, Samples, as_maps, as_single, check_number, check_whole
 from stm_core.simulation import GRAPHENE_LATTICE, TwistedBilayer
 
 _SAME_BIAS = 2.5e-3  # eV: half the broadening of the simulated LDOS
@@ -43,10 +43,12 @@ class BraggConfig(InputConfig):
     spacing: float = 2.94
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.channel not in ("symmetric", "magnitude"):
             raise ValueError(f"channel is {self.channel!r}, but must be 'symmetric' or 'magnitude'")
-        if self.n_stars < 1 or not self.bias:
-            raise ValueError(f"{self.n_stars} stars at {len(self.bias)} biases; at least one each is needed")
+        check_whole("n_stars", self.n_stars)
+        check_whole("i", self.i)
+        check_number("spacing", self.spacing, above=0)
 
     @property
     def n_features(self) -> int:
@@ -54,7 +56,7 @@ class BraggConfig(InputConfig):
         return len(self.bias) * self.n_stars
 
     def check(self, inputs: ArrayLike) -> np.ndarray:
-        array = np.require(inputs, np.float32, ["C", "W"])
+        array = as_single(inputs)
         if array.ndim != 3 or array.shape[1:] != (len(self.bias), self.n_stars) or len(array) == 0:
             raise ValueError(
                 f"Bragg amplitudes must have shape (n, {len(self.bias)}, {self.n_stars}) for the model's "
@@ -102,13 +104,14 @@ class BraggConfig(InputConfig):
         Raises
         ------
         ValueError
-            If a bias is none of the model's, or the shapes do not match.
+            If a bias is none of the model's, the shapes do not match, or a map is not finite or not above 0
+            on average.
         """
-        maps, measured = np.atleast_2d(np.asarray(ldos, dtype=float)), np.atleast_1d(np.asarray(bias, float))
+        maps, measured = as_maps(ldos), np.atleast_1d(np.asarray(bias, float))
         places = np.asarray(xy, dtype=float) * GRAPHENE_LATTICE
-        if maps.shape != (len(measured), len(places)) or not np.isfinite(maps).all():
+        if maps.shape != (len(measured), len(places)):
             raise ValueError(
-                f"{maps.shape} values are no finite LDOS at {len(measured)} biases on {len(places)} atoms"
+                f"{maps.shape} values are no LDOS at {len(measured)} biases on {len(places)} atoms"
             )
         vectors = star_vectors(TwistedBilayer(self.i, self.spacing), self.n_stars)
         inputs = np.full((1, len(self.bias), self.n_stars), np.nan, dtype=np.float32)
@@ -121,7 +124,7 @@ def _positions(available: NDArray, wanted: ArrayLike) -> NDArray[np.int64]:
     """Where the wanted biases stand among the available ones."""
     values = np.atleast_1d(np.asarray(wanted, dtype=float))
     nearest = np.abs(available - values[:, None]).argmin(axis=1)
-    far = np.abs(available[nearest] - values) > _SAME_BIAS
+    far = ~(np.abs(available[nearest] - values) <= _SAME_BIAS)  # NaN is far from all
     if far.any():
         listed = ", ".join(f"{value:g}" for value in available)
         raise ValueError(f"bias {values[far][0]:g} eV is none of {listed} eV")

@@ -46,7 +46,7 @@ def predict(trained: Trained, inputs: ArrayLike) -> Prediction:
     Raises
     ------
     ValueError
-        If shapes or values are not accepted, or the checkpoint is damaged.
+        If shapes or values are not accepted or too large for a finite U, or the checkpoint is damaged.
     FileNotFoundError
         If there is no such checkpoint.
     """
@@ -56,6 +56,8 @@ def predict(trained: Trained, inputs: ArrayLike) -> Prediction:
     reading = read_in_batches(regressor, inputs)
     regressor.train(was_training)
     U, spread = (values.double().numpy() for values in (reading.U, reading.spread))
+    if not np.isfinite(U).all():
+        raise ValueError("the model gives no finite U here; the inputs' values are too large for it")
     calibration = regressor.calibration
     if calibration is None or reading.novelty is None:
         unknown = np.full(len(U), np.nan)

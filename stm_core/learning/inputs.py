@@ -7,6 +7,7 @@ given.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from stm_core.data import image_set, ldos_image
+from stm_core.imaging.render import STYLES
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,16 +61,56 @@ def branch_numbers(filling: ArrayLike, seed: ArrayLike) -> NDArray[np.int64]:
     return np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
 
 
+def as_single(values: ArrayLike) -> np.ndarray:
+    """Real numbers as a float32 array that torch takes; ValueError if they are complex."""
+    if np.iscomplexobj(values):
+        raise ValueError("a model reads real numbers, not complex ones")
+    # torch takes neither reversed nor read-only arrays.
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, which the callers refuse
+        return np.require(values, np.float32, ["C", "W"])
+
+
+def as_maps(ldos: ArrayLike) -> NDArray[np.float64]:
+    """LDOS maps (n, N) of one (N,) or several; ValueError unless they are finite and positive on average.
+
+    A scan's noise may dip below zero, a map as a whole cannot.
+    """
+    maps = np.atleast_2d(np.asarray(ldos, dtype=float))
+    if not np.isfinite(maps).all() or not (maps.mean(axis=-1) > 0).all():
+        raise ValueError("an LDOS must be finite and on average above 0, which this one is not")
+    return maps
+
+
+def check_whole(name: str, value: Any, least: int = 1) -> None:
+    """ValueError unless an option is a whole number of at least `least`."""
+    if not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} is {value!r}, but must be a whole number of at least {least}")
+
+
+def check_widths(name: str, value: Any) -> None:
+    """ValueError unless an option holds whole numbers of at least 1, and one at least."""
+    if not isinstance(value, tuple | list) or not value:
+        raise ValueError(f"{name} is {value!r}, but must be a tuple of whole numbers, one at least")
+    for width in value:
+        check_whole(f"one of {name}", width)
+
+
+def check_number(name: str, value: Any, above: float = -np.inf) -> None:
+    """ValueError unless an option is a finite number above `above`."""
+    if not isinstance(value, float | Integral) or not above < value < np.inf:
+        bound = f" above {above:g}" if np.isfinite(above) else ""
+        raise ValueError(f"{name} is {value!r}, but must be a finite number{bound}")
+
+
 def as_images(images: ArrayLike) -> np.ndarray:
     """Images as a finite float32 array (n, size, size).
 
     Raises
     ------
     ValueError
-        If the shape differs, there is no image, or a value is not finite.
+        If the shape differs, there is no image, or a value is complex or not finite.
     """
-    # torch takes neither reversed nor read-only arrays.
-    array = np.require(images, np.float32, ["C", "W"])
+    array = as_single(images)
     if array.ndim != 3 or array.shape[1] != array.shape[2] or len(array) == 0:
         raise ValueError(f"images must have shape (n, size, size) with n of at least 1, not {array.shape}")
     if not np.isfinite(array).all():
@@ -116,6 +158,12 @@ class InputConfig:
 
     bias: tuple[float, ...] = (0.0,)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.bias, tuple | list) or not self.bias:
+            raise ValueError(f"bias is {self.bias!r}, but must be a tuple of numbers in eV, one at least")
+        for value in self.bias:
+            check_number("one of bias", value)
+
     def check(self, inputs: ArrayLike) -> np.ndarray:
         """Inputs as a float32 array (n, ...); ValueError if they are none of this model's."""
         raise NotImplementedError
@@ -139,6 +187,11 @@ class InputConfig:
             In any unit.
         bias : array, shape (n_bias,)
             In eV.
+
+        Raises
+        ------
+        ValueError
+            If a map is not finite or not above 0 on average.
         """
         raise NotImplementedError
 
@@ -161,10 +214,10 @@ class PictureConfig(InputConfig):
     style: str = "linear"
 
     def __post_init__(self) -> None:
-        if self.image_size < self.minimum_size:
-            raise ValueError(
-                f"image_size is {self.image_size}, but must be at least {self.minimum_size} pixels"
-            )
+        super().__post_init__()
+        check_whole("image_size", self.image_size, self.minimum_size)
+        if self.style not in STYLES:
+            raise ValueError(f"style is {self.style!r}, but must be {' or '.join(map(repr, STYLES))}")
 
     def check(self, inputs: ArrayLike) -> np.ndarray:
         return as_images(inputs)
@@ -177,5 +230,4 @@ class PictureConfig(InputConfig):
         return Samples(images.images, images.U, images.filling, images.seed, images.sample)
 
     def of_ldos(self, xy: ArrayLike, ldos: ArrayLike, bias: ArrayLike = (0.0,)) -> np.ndarray:
-        maps = np.atleast_2d(np.asarray(ldos, dtype=float))
-        return np.stack([ldos_image(xy, each, self.image_size, self.style) for each in maps])
+        return np.stack([ldos_image(xy, each, self.image_size, self.style) for each in as_maps(ldos)])

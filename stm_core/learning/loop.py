@@ -19,6 +19,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import update_bn
 
 from stm_core.learning.checkpoints import Normalisation, Regressor, pack
+from stm_core.learning.inputs import check_number, check_whole
 from stm_core.learning.registry import Model
 
 EVALUATION_BATCH = 256
@@ -66,10 +67,12 @@ class TrainingConfig:
     precision: Literal["single", "mixed"] = "single"
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "patience", "learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, but must be above 0")
-        for name in ("seed", "weight_decay", "minimum_learning_rate"):
+        for name in ("epochs", "batch_size", "patience"):
+            check_whole(name, getattr(self, name))
+        check_whole("seed", self.seed, least=0)
+        for name in ("learning_rate", "clip_norm"):
+            check_number(name, getattr(self, name), above=0)
+        for name in ("weight_decay", "minimum_learning_rate"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must be at least 0")
         if self.normalisation not in ("global", "pixel"):

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from stm_core.discovery import discover
-from stm_core.learning.inputs import InputConfig, PictureConfig
+from stm_core.learning.inputs import InputConfig, PictureConfig, check_number
 
 
 class Reading(NamedTuple):
@@ -116,6 +116,8 @@ class NetworkConfig(PictureConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_number("dropout", self.dropout)
+        check_number("initial_output", self.initial_output)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}, but must be at least 0 and below 1")
 

@@ -137,18 +137,16 @@ def fit(
     Raises
     ------
     ValueError
-        If shapes, values, a setting or the device are not accepted, or the checkpoint is damaged or belongs
-        to another run.
+        If shapes, values, a setting or the device are not accepted, a U of the calibration is also one of
+        training or validation, or the checkpoint is damaged or belongs to another run.
     RuntimeError
         If the loss stops being finite.
     """
     config = config or TrainingConfig()
     train = _labelled(model, inputs, U, 2, "training")
     held_out = validation and _labelled(model, *validation, 1, "validation")
-    apart = _labelled(model, *calibration, 1, "calibration") if isinstance(calibration, tuple) else None
+    apart = held_out if calibration == "leave-one-out" else _apart(model, calibration, train, held_out)
     in_turn = calibration == "leave-one-out" and held_out is None
-    if calibration == "leave-one-out":
-        apart = held_out
     labels = np.zeros(len(train[1]), int) if branch is None else np.asarray(branch)
     path = Path(checkpoint) if checkpoint is not None else None
     usable = _usable_device(device)
@@ -182,6 +180,23 @@ def fit(
 def _labelled(model: Model, inputs: ArrayLike, U: ArrayLike, least: int, what: str) -> Labelled:
     checked = model.config.check(inputs)
     return checked, as_labels(len(checked), U, least, what)
+
+
+def _apart(model: Model, calibration: Any, *learned: Labelled | None) -> Labelled | None:
+    """Checked calibration samples, none of a U that was learned from."""
+    if calibration is None:
+        return None
+    if not isinstance(calibration, tuple) or len(calibration) != 2:
+        raise ValueError(
+            f"calibration is {calibration!r}, but must be a pair (inputs, U), 'leave-one-out' or None"
+        )
+    apart = _labelled(model, *calibration, 1, "calibration")
+    shared = np.intersect1d(apart[1], np.concatenate([part[1] for part in learned if part is not None]))
+    if len(shared):
+        raise ValueError(
+            f"U = {shared[0]:g} eV calibrates and trains; calibration needs values of U of its own"
+        )
+    return apart
 
 
 def _solved(model: Solved, train: Labelled, branch: np.ndarray, config: TrainingConfig) -> Regressor:

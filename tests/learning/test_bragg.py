@@ -206,6 +206,7 @@ def test_the_process_is_the_one_of_scikit_learn():
         (np.zeros((2, 3, 4)), r"shape \(n, 3, 5\)"),
         (np.zeros((0, 3, 5)), "n of at least 1"),
         (np.full((1, 3, 5), np.inf), "not be infinite"),
+        (np.ones((1, 3, 5), complex), "real numbers"),
     ],
 )
 def test_amplitudes_that_cannot_be_read_are_named(curves, inputs, message):
@@ -224,7 +225,13 @@ def test_a_missing_bias_is_refused_where_it_is_needed():
     "options, message",
     [
         ({"channel": "phase"}, "'symmetric' or 'magnitude'"),
-        ({"n_stars": 0}, "at least one"),
+        ({"n_stars": 0}, "n_stars is 0, but must be a whole number"),
+        ({"n_stars": 2.5}, "n_stars is 2.5"),
+        ({"bias": 0.0}, "bias is 0.0, but must be a tuple"),
+        ({"bias": ()}, "one at least"),
+        ({"bias": (0.0, float("nan"))}, "one of bias is nan"),
+        ({"spacing": 0.0}, "finite number above 0"),
+        ({"high": float("inf")}, "high is inf"),
         ({"low": 6.0, "high": 0.0}, "is no range"),
         ({"depth": 3}, "no option depth"),
     ],
@@ -232,6 +239,40 @@ def test_a_missing_bias_is_refused_where_it_is_needed():
 def test_options_that_cannot_be_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         build_model("bragg", **options)
+
+
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        ("bragg_biases", {"n_heads": 5}, "n_heads is 5, but must divide the width of 32"),
+        ("bragg_tokens", {"width": 0}, "width is 0"),
+        ("bragg_process", {"n_components": 1.5}, "n_components is 1.5"),
+    ],
+)
+def test_a_network_of_amplitudes_that_cannot_be_built_is_named(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        model(name, **options)
+
+
+@pytest.mark.parametrize("values", [0.0, -1.0, np.nan])
+def test_what_is_no_LDOS_is_refused(cell, values):
+    xy = cell.positions[cell.layer == 1, :2] / 2.46
+    with pytest.raises(ValueError, match="on average above 0"):
+        BraggConfig(bias=(0.0,), n_stars=4, i=4).of_ldos(xy, np.full(len(xy), values))
+    with pytest.raises(ValueError, match="on average above 0"):
+        build_model("fc", image_size=8).config.of_ldos(xy, np.full(len(xy), values))
+
+
+@pytest.mark.parametrize(
+    "calibration, message",
+    [
+        ("loo", "calibration is 'loo', but must be a pair"),
+        ((amplitudes(LEVELS[2:3]), LEVELS[2:3]), "U = 2 eV calibrates and trains"),
+    ],
+)
+def test_a_calibration_that_promises_nothing_is_refused(calibration, message):
+    with pytest.raises(ValueError, match=message):
+        fit(model(), amplitudes(LEVELS), LEVELS, calibration=calibration)
 
 
 def test_a_branch_needs_three_values():

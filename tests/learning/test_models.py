@@ -124,9 +124,16 @@ def test_imagenet_weights_that_cannot_be_fetched_are_named(monkeypatch):
         ("vgg", {}, "known models are bragg, .*cnn, fc, resnet18"),
         ("cnn", {"depth": 3}, "no option depth; its options are .*channels"),
         ("cnn", {"image_size": 4}, "image_size is 4, but 3 blocks need 8"),
-        ("resnet18", {"image_size": 16}, "image_size is 16, but must be at least 32"),
+        ("resnet18", {"image_size": 16}, "image_size is 16, but must be a whole number of at least 32"),
         ("resnet18", {"weights": "places365"}, "None or 'imagenet'"),
         ("fc", {"dropout": 1.0}, "at least 0 and below 1"),
+        ("fc", {"image_size": 64.5}, "image_size is 64.5, but must be a whole number"),
+        ("fc", {"style": "x"}, "style is 'x', but must be 'linear' or 'paper'"),
+        ("fc", {"hidden": -3}, "hidden is -3, but must be a tuple"),
+        ("fc", {"hidden": (8, -3)}, "one of hidden is -3"),
+        ("fc", {"initial_output": float("nan")}, "initial_output is nan"),
+        ("cnn", {"channels": ()}, "channels is"),
+        ("cnn", {"hidden": -3}, "hidden is -3"),
     ],
 )
 def test_what_cannot_be_built_is_named(name, options, message):

@@ -276,6 +276,8 @@ def test_unusable_training_data_is_named(images, U, message):
     "setting",
     [
         {"epochs": 0},
+        {"epochs": 1.5},
+        {"learning_rate": float("inf")},
         {"batch_size": 0},
         {"learning_rate": -1.0},
         {"seed": -1},

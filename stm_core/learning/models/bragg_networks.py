@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from stm_core.learning.bragg_inputs import BraggConfig
+from stm_core.learning.inputs import check_number, check_whole
 from stm_core.learning.registry import Model, register, start_at
 
 
@@ -17,6 +18,11 @@ class TokenConfig(BraggConfig):
 
     width: int = 64
     initial_output: float = 2.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole("width", self.width)
+        check_number("initial_output", self.initial_output)
 
 
 class TokenNetwork(Model):
@@ -67,6 +73,13 @@ class AttentionConfig(TokenConfig):
     width: int = 32
     n_heads: int = 4
     n_blocks: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole("n_heads", self.n_heads)
+        check_whole("n_blocks", self.n_blocks)
+        if self.width % self.n_heads:
+            raise ValueError(f"n_heads is {self.n_heads}, but must divide the width of {self.width}")
 
 
 @register("bragg_biases", AttentionConfig)

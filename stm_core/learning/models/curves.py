@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 
 from stm_core.learning.bragg_inputs import BraggConfig
+from stm_core.learning.inputs import check_number
 from stm_core.learning.registry import Reading, Solved, register
 
 LENGTHS = (0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)  # eV, over which an amplitude changes
@@ -45,6 +46,8 @@ class CurveConfig(BraggConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_number("low", self.low)
+        check_number("high", self.high)
         if not self.low < self.high:
             raise ValueError(f"U from {self.low:g} to {self.high:g} eV is no range")
 

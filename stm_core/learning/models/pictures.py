@@ -17,6 +17,7 @@ import torch
 import torchvision
 from torch import nn
 
+from stm_core.learning.inputs import check_whole, check_widths
 from stm_core.learning.registry import ImageNetwork, NetworkConfig, register
 
 
@@ -27,6 +28,10 @@ class FullyConnectedConfig(NetworkConfig):
     l2_normalise: bool = False
     clamp: bool = False
     hidden: tuple[int, ...] = (512, 256)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_widths("hidden", self.hidden)
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class ConvolutionalConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_widths("channels", self.channels)
+        check_whole("hidden", self.hidden)
         least = 2 ** len(self.channels)
         if self.image_size < least:
             raise ValueError(

@@ -15,6 +15,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
 from stm_core.learning.bragg_inputs import BraggConfig
+from stm_core.learning.inputs import check_whole
 from stm_core.learning.registry import Reading, Solved, register
 
 
@@ -23,6 +24,10 @@ class ProcessConfig(BraggConfig):
     """The number of components, at most, that U is a function of."""
 
     n_components: int = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole("n_components", self.n_components)
 
 
 @register("bragg_process", ProcessConfig)
