@@ -97,7 +97,7 @@ def check_widths(name: str, value: Any) -> None:
 
 def check_number(name: str, value: Any, above: float = -np.inf) -> None:
     """ValueError unless an option is a finite number above `above`."""
-    if not isinstance(value, float | Integral) or not above < value < np.inf:
+    if not isinstance(value, int | float | np.number) or not above < value < np.inf:
         bound = f" above {above:g}" if np.isfinite(above) else ""
         raise ValueError(f"{name} is {value!r}, but must be a finite number{bound}")
 

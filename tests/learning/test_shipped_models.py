@@ -1,22 +1,27 @@
 """The models that come with the study, against the data that comes with it."""
 
 import hashlib
-from dataclasses import fields
+import json
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from stm_core.__main__ import main as predict_files
-from stm_core.data import load_dataset
+from stm_core.data import BENCHMARKS, load_dataset
 from stm_core.learning import (
+    LEADERBOARD_SETTINGS,
     SHIPPED_MODELS,
     SHIPPED_NAMES,
     SHIPPED_SETTINGS,
     StudySettings,
     dataset_fingerprint,
     figures,
+    measure,
     predict,
     read_card,
+    read_results,
+    result_table,
     ship_model,
     stale_models,
     study_parts,
@@ -62,6 +67,35 @@ def test_a_shipped_model_still_reaches_the_figures_of_its_card(name, ds):
     np.testing.assert_allclose(
         [measured[key] for key in FIGURES], [said[key] for key in FIGURES], rtol=1e-3, atol=1e-5
     )
+
+
+def test_the_headline_of_the_curves_is_what_the_code_gives(ds):
+    """On the paper's protocol; they are fitted within a second."""
+    found = measure(ds, "bragg", replace(LEADERBOARD_SETTINGS, protocol="paper"), progress=False)
+    filed = read_results()["bragg|paper|0"]
+    for part, said in filed["parts"].items():
+        measured = found["parts"][part]
+        assert measured["n"] == said["n"]
+        np.testing.assert_allclose(
+            [measured[key] for key in FIGURES], [said[key] for key in FIGURES], rtol=1e-3, atol=1e-5
+        )
+    assert found["parts"]["inside"]["mae"] < 0.03 and found["parts"]["all"]["mae"] < 0.05
+    timed = json.loads(BENCHMARKS.read_text(encoding="utf-8"))["learning"]
+    assert timed["bragg_mae"] == pytest.approx(found["parts"]["all"]["mae"], rel=1e-3)
+
+
+def test_the_curves_err_ten_times_less_than_the_published_network(ds):
+    records = {key: each for key, each in read_results().items() if each["data"] == dataset_fingerprint(ds)}
+    table = result_table(records)
+    cnn, curves = (table.loc[("paper", name)] for name in ("cnn", "bragg"))
+    assert cnn["seeds"] >= 5 and cnn["mae"] > 10 * curves["mae"]
+
+
+def test_the_recorded_races_are_won_where_the_book_says_so():
+    timed = json.loads(BENCHMARKS.read_text(encoding="utf-8"))["learning"]
+    assert timed["transform_ratio"] >= 50 and timed["transform_difference"] < 1e-4
+    assert timed["epoch_ratio_mixed"] >= 1.5 and timed["reach_ratio"] >= 100
+    assert timed["latency_seconds"] <= 0.1
 
 
 def test_no_U_of_the_test_trained_calibrated_or_stopped_a_shipped_model(ds):
