@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from stm_core.imaging import sample_labels
 from stm_core.simulation import TwistedBilayer
 
+_OF_A_RUN = {"max_iterations", "code_version"}  # attributes in which sweeps of one physics may differ
 _SAME_VALUE = 1e-6  # electrons per cell or eV: what a person types, against what a file holds
 
 
@@ -59,6 +60,58 @@ def select(
     if not kept.any():
         raise ValueError("no sample of the dataset has everything that was selected.")
     return ds.isel(sample=np.flatnonzero(kept))
+
+
+def joined(*datasets: xr.Dataset) -> xr.Dataset:
+    """Sweeps of one cell at different fillings as one dataset.
+
+    Parameters
+    ----------
+    *datasets : xarray.Dataset
+        As `load_dataset` returns.
+
+    Returns
+    -------
+    xarray.Dataset
+        The samples of all, one sweep after the other.
+
+    Raises
+    ------
+    ValueError
+        If they differ in their atoms, biases, physics or variables, or have a filling in common.
+    """
+    first, *others = datasets
+    for other in others:
+        shared = np.intersect1d(first["filling"].values, other["filling"].values)
+        if shared.size:
+            raise ValueError(
+                f"sweeps to be joined share filling {shared[0]:g}; each needs fillings of its own."
+            )
+        different = _differences(first, other)
+        if different:
+            raise ValueError(
+                f"sweeps to be joined must be of one cell; these differ in {', '.join(different)}."
+            )
+    alike: Any = {"data_vars": "minimal", "coords": "minimal", "compat": "override", "join": "override"}
+    return xr.concat(datasets, "sample", combine_attrs="drop_conflicts", **alike)
+
+
+def _differences(one: xr.Dataset, other: xr.Dataset) -> list[str]:
+    """Names of what two sweeps have not in common, apart from their samples."""
+    variables, sizes = set(one.variables) ^ set(other.variables), set(one.sizes) | set(other.sizes)
+    attributes = (set(one.attrs) | set(other.attrs)) - _OF_A_RUN
+    alike = {name for name in set(one.variables) & set(other.variables) if "sample" not in one[name].dims}
+    different = {
+        *variables,
+        *(size for size in sizes - {"sample"} if one.sizes.get(size) != other.sizes.get(size)),
+        *(
+            name
+            for name in attributes
+            if not np.array_equal(one.attrs.get(name, np.nan), other.attrs.get(name, np.nan))
+        ),
+        *(name for name in alike if not one[name].equals(other[name])),
+    }
+    return sorted(str(name) for name in different)
 
 
 def _matches(ds: xr.Dataset, name: str, wanted: Any) -> NDArray[np.bool_]:

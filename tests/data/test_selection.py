@@ -9,13 +9,15 @@ from stm_core.data import (
     cell_of,
     continuous_protocol,
     image_set,
+    joined,
+    load_dataset,
     lowest_states,
     paper_protocol,
     random_image_split,
     select,
     state_labels,
 )
-from stm_core.data.store import dataset_from_samples
+from stm_core.data.store import DOPED, dataset_from_samples
 from stm_core.imaging import group_orbit
 from stm_core.simulation import TwistedBilayer
 
@@ -95,6 +97,35 @@ def test_what_is_not_there_is_named(sweep):
         select(sweep, start=["spin", "valley"])
     with pytest.raises(ValueError, match="no sample of the dataset has everything"):
         select(sweep, seed=0, start="kramers")
+
+
+def test_fillings_of_one_cell_become_one_dataset(sweep):
+    neutral = select(sweep, filling=0).assign_attrs(max_iterations=7)
+    doped = select(sweep, filling=-2).assign_attrs(max_iterations=9)
+    both = joined(neutral, doped)
+    xr.testing.assert_equal(both, sweep)
+    assert both.attrs.keys() == sweep.attrs.keys(), "what differs only in how it was run is left out"
+    xr.testing.assert_identical(joined(neutral), neutral)
+
+
+def test_other_cells_and_shared_fillings_are_not_joined(sweep):
+    neutral, doped = select(sweep, filling=0), select(sweep, filling=-2)
+    for other, name in (
+        (doped.assign_attrs(spacing=2.9), "differ in spacing"),
+        (doped.assign_coords(bias=doped.bias + 0.01), "differ in bias"),
+        (doped.isel(atom=slice(4, None)), "differ in atom"),
+        (doped.drop_vars("energy"), "differ in energy"),
+    ):
+        with pytest.raises(ValueError, match=name):
+            joined(neutral, other)
+    with pytest.raises(ValueError, match="share filling 0"):
+        joined(neutral, sweep)
+
+
+def test_the_shipped_doped_states_are_of_the_shipped_cell():
+    both = joined(load_dataset(), load_dataset(DOPED))
+    assert np.unique(both.filling).tolist() == [-2, 0, 2]
+    assert all(np.ptp(both.U.values[both.filling.values == nu]) == 6 for nu in (-2, 0, 2))
 
 
 def test_images_of_a_state_share_its_label(sweep, orbits):
