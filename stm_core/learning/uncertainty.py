@@ -53,6 +53,13 @@ class Prediction:
         """Whether the input is like those that the interval was calibrated on; false without calibration."""
         return self.novelty <= 1
 
+    @property
+    def verdict(self) -> str:
+        """On one reading: "in range", "out of range", or "not calibrated"."""
+        if not np.isfinite(self.novelty[0]):
+            return "not calibrated"
+        return "in range" if self.in_range[0] else "out of range"
+
     def subset(self, index: Any) -> Prediction:
         """The readings chosen by a boolean mask, integer positions or a slice."""
         return Prediction(self.U[index], self.low[index], self.high[index], self.novelty[index])

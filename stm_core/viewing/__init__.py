@@ -1,13 +1,13 @@
 """Figures of the study, static and interactive, and the explorer."""
 
 from stm_core.viewing.certainty import eigen_images, interval_chart, score_bands
+from stm_core.viewing.convergence import convergence_figure
 from stm_core.viewing.curves import (
     band_figure,
     curve_figure,
     level_figure,
     pca_scores,
     predicted_vs_true,
-    scf_convergence,
 )
 from stm_core.viewing.display import figure_html, show
 from stm_core.viewing.explorer import Explorer, explorer
@@ -24,17 +24,19 @@ from stm_core.viewing.samples import (
     spectrum_map,
 )
 from stm_core.viewing.scans import imperfection_gallery
-from stm_core.viewing.spectrum import bias_figure
+from stm_core.viewing.spectrum import U_figure, bias_figure
 from stm_core.viewing.tables import Target, markdown_table, target_table
 
 __all__ = [
     "Explorer",
     "PageStates",
     "Target",
+    "U_figure",
     "attribution_panels",
     "band_figure",
     "bias_figure",
     "branch_figure",
+    "convergence_figure",
     "cover_figure",
     "curve_figure",
     "eigen_images",
@@ -55,7 +57,6 @@ __all__ = [
     "predicted_vs_true",
     "road_figure",
     "sample_map",
-    "scf_convergence",
     "score_bands",
     "show",
     "similarity_matrix",

@@ -1,11 +1,10 @@
-"""Interactive figures: bands, convergence, training and errors. They return plotly figures."""
+"""Interactive figures: bands, levels, curves and errors. They return plotly figures."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
-from plotly.subplots import make_subplots
 
 from stm_core.viewing.display import COLOURS, GREY, compact, interactive_layout
 
@@ -115,47 +114,6 @@ def level_figure(levels: Mapping[str, ArrayLike], title: str = "", unit: str = "
     interactive_layout(figure, 420, title=title, showlegend=False)
     figure.update_xaxes(tickvals=list(range(len(levels))), ticktext=list(levels))
     return figure.update_yaxes(title=unit)
-
-
-def scf_convergence(history: ArrayLike, tolerance: float | None = None, title: str = "") -> go.Figure:
-    """Residual and energy of a self-consistent run against the iteration, on logarithmic scales.
-
-    Parameters
-    ----------
-    history : array, shape (n_iterations, 2)
-        Residual max|Δρ| and total energy in eV, as `HartreeFockState.history` holds.
-    tolerance : float, optional
-        Residual at which the run stops, drawn as a line.
-    title : str
-
-    Returns
-    -------
-    plotly Figure
-
-    Raises
-    ------
-    ValueError
-        If `history` does not have two columns.
-    """
-    steps = np.asarray(history, dtype=float)
-    if steps.ndim != 2 or steps.shape[1] != 2:
-        raise ValueError(
-            f"history has shape {steps.shape}; (n_iterations, 2), residual and energy, is needed."
-        )
-    number = np.arange(1, len(steps) + 1)
-    above = np.abs(steps[:-1, 1] - steps[-1, 1])
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
-    curves = {"residual": (number, steps[:, 0]), "|E − E<sub>final</sub>|": (number[:-1], above)}
-    for row, (name, (x, y)) in enumerate(curves.items(), start=1):
-        shown = np.where(y > 0, y, np.nan)
-        figure.add_scatter(x=x, y=compact(shown), mode="lines+markers", name=name, row=row, col=1)
-    if tolerance is not None:
-        figure.add_hline(y=tolerance, line={"dash": "dash", "color": GREY}, row=1, col=1)
-    interactive_layout(figure, 460, title=title, showlegend=False)
-    figure.update_yaxes(type="log", exponentformat="power")
-    figure.update_yaxes(title="residual max|Δρ|", row=1, col=1)
-    figure.update_yaxes(title="|E − E<sub>final</sub>| (eV)", row=2, col=1)
-    return figure.update_xaxes(title="iteration", row=2, col=1)
 
 
 def predicted_vs_true(

@@ -55,9 +55,8 @@ class Explorer(widgets.VBox):
         scene = self._survey.scenes[start.filling]
         low, high = float(scene.U[0]), float(scene.U[-1])
         self.U = widgets.FloatSlider(value=low, min=low, max=high, step=_U_STEP, description="U (eV)")
-        self.filling = widgets.Dropdown(
-            options=sorted(self._survey.scenes), value=start.filling, description="filling"
-        )
+        fillings = [(self._survey.name_of(filling), filling) for filling in sorted(self._survey.scenes)]
+        self.filling = widgets.Dropdown(options=fillings, value=start.filling, description="filling")
         biases = [(f"{1e3 * value:+.0f}", position) for position, value in enumerate(scene.bias)]
         self.bias = widgets.SelectionSlider(
             options=biases, value=start.bias, description="bias (meV)", style=_WIDE
@@ -106,7 +105,11 @@ class Explorer(widgets.VBox):
         else:
             low, high = view.between
             state = f"<b>interpolated</b> between the solutions at U = {low:g} and {high:g} eV"
-        self.note.value = state + ("" if read is None else f"; {_in_words(read)}")
+        foreign = self.look.setting.filling not in self._survey.trained
+        words = (
+            "" if read is None else f"; {_in_words(read)}" + foreign * ", and was not trained at this filling"
+        )
+        self.note.value = state + words
 
 
 def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,7 +122,7 @@ def _in_words(read: Prediction) -> str:
     text = f"the model reads U = {read.U[0]:.2f} eV"
     if not np.isfinite(read.low[0]):
         return text + ", without an interval"
-    verdict = "in range" if read.in_range[0] else "<b>unlike what it was calibrated on</b>"
+    verdict = "in range" if read.in_range[0] else "<b>out of range</b>: unlike what it was calibrated on"
     return f"{text}, 90 % interval {read.low[0]:.2f} to {read.high[0]:.2f} eV, {verdict}"
 
 
@@ -128,6 +131,7 @@ def explorer(
     models: Mapping[str, Any] | None = None,
     fillings: Sequence[float] | None = None,
     n_k: int = 1003,
+    trained: Sequence[float] | None = None,
 ) -> Explorer:
     """Explore a sweep live in JupyterLab or voila.
 
@@ -144,6 +148,8 @@ def explorer(
         Electrons per moiré cell from neutrality, of the dataset's; by default all of them.
     n_k : int
         Points per direction of the transform, as in `image_set`.
+    trained : sequence of float, optional
+        Fillings that the models have seen, by default all that are shown; the others are marked.
 
     Returns
     -------
@@ -156,4 +162,4 @@ def explorer(
         If the dataset does not have a filling, a filling has fewer than three U, or a model cannot read the
         dataset's biases.
     """
-    return Explorer(Survey.build(dataset, models or {}, fillings, n_k))
+    return Explorer(Survey.build(dataset, models or {}, fillings, n_k, trained))

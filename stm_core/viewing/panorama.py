@@ -14,7 +14,7 @@ from stm_core.viewing.display import COLOURS, MAP, k_extent, static_style
 from stm_core.viewing.scene import FLOOR, Scene
 
 _FIELD = 0.8  # half side of a drawn map, in moiré lengths
-_BRIGHTEST = 4.0  # end of the colours of a map, in its mean: few atoms are brighter, and most would look dark
+BRIGHTEST = 4.0  # end of the colours of a map, in its mean: few atoms are brighter, and most would look dark
 
 
 def relative(ldos: ArrayLike) -> NDArray[np.float64]:
@@ -81,7 +81,7 @@ def road_figure(
 
 
 def _draw_maps(row: NDArray[Any], points: NDArray, maps: NDArray, lattice: NDArray) -> None:
-    low, high = float(maps.min()), min(float(maps.max()), _BRIGHTEST)
+    low, high = float(maps.min()), min(float(maps.max()), BRIGHTEST)
     half = _FIELD * float(np.linalg.norm(lattice[0]))
     steps = np.stack([grid.ravel() for grid in np.meshgrid(*[np.arange(-3, 3)] * 2)], axis=1)
     copies = points[None] + (steps @ lattice)[:, None]

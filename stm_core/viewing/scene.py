@@ -1,5 +1,6 @@
 """A path of ground states in U: the LDOS at any U and bias, and its picture."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,12 @@ from stm_core.simulation import GRAPHENE_LATTICE
 
 FLOOR = 1e-4  # of |F(0)|: the dimmest level drawn of a linear picture
 _SAME = 1e-9  # eV, or electrons per cell
+
+
+def centred(positions: NDArray, lattice: NDArray) -> NDArray[np.float64]:
+    """Atoms (N, 2) in Å of the cell, given by its vectors as rows, that has the origin in its middle."""
+    fraction = positions[:, :2] @ np.linalg.inv(lattice)
+    return np.asarray((fraction - np.rint(fraction)) @ lattice, dtype=float)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +42,12 @@ class View:
     between: tuple[float, float] | None
     ldos: NDArray[np.float64]
     image: NDArray[np.float32]
+
+
+def fillings_of(dataset: xr.Dataset, wanted: Sequence[float] | None = None) -> list[float]:
+    """The wanted fillings, by default all of a dataset, the one nearest to neutrality first."""
+    found = np.unique(dataset["filling"].values) if wanted is None else wanted
+    return sorted(map(float, found), key=lambda filling: (abs(filling), filling))
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +109,11 @@ class Scene:
     def nearest_bias(self, bias: float) -> int:
         """Position of the bias closest to `bias`, in eV."""
         return int(np.argmin(np.abs(self.bias - bias)))
+
+    def spread(self, most: int) -> NDArray[np.int64]:
+        """Rows of at most `most` values of U, evenly spread between the first and the last."""
+        wanted = np.linspace(self.U[0], self.U[-1], min(self.U.size, most))
+        return np.unique(np.abs(self.U[:, None] - wanted).argmin(axis=0))
 
     def place(self, U: float) -> tuple[int, int, float]:
         """Rows below and above `U` in eV, and the share of the upper one: 0 where the state is computed."""

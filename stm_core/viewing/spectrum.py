@@ -1,5 +1,7 @@
-"""The LDOS and its transform against the bias, with a slider that works in a static page."""
+"""The LDOS and its transform against the bias and against U, with sliders that work in a static page."""
 
+from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -9,13 +11,15 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from stm_core.viewing.display import COLOURS, MAP, compact, interactive_layout
-from stm_core.viewing.page import frame_slider
-from stm_core.viewing.panorama import relative
-from stm_core.viewing.scene import Scene, View
+from stm_core.viewing.frames import Changes, Choice, updated, with_stops
+from stm_core.viewing.panorama import BRIGHTEST, relative
+from stm_core.viewing.samples import filling_name
+from stm_core.viewing.scene import Scene, View, centred, fillings_of
 from stm_core.viewing.stage import STEPS, grey_steps, picture_bar, pixel_axes
 
 _HEIGHT = 760  # pixels
 _NEIGHBOURS = 6  # atoms averaged over: one hexagon of the layer
+_MOVING, _STILL = (0, 1, 2), (3, 4, 5)  # the maps and the mark; the curves
 _BAR = {"len": 0.45, "thickness": 10, "y": 0.79}
 
 
@@ -42,26 +46,49 @@ def stacking_regions(positions: NDArray, lattice: NDArray) -> dict[str, NDArray[
     return regions
 
 
-def _changes(view: View, level: float) -> list[Any]:
-    """What changes with the bias: the colours of the atoms, the heat map and the marked place."""
+def _stop(view: View, x: float, level: float) -> Changes:
+    """What changes from stop to stop: the colours of the atoms, the heat map and the marked place."""
     return [
-        go.Scatter(marker={"color": compact(relative(view.ldos))}),
-        go.Heatmap(z=grey_steps(view.image, "linear")),
-        go.Scatter(x=[1000 * view.bias], y=[level]),
+        {"marker.color": compact(relative(view.ldos))},
+        {"z": grey_steps(view.image, "linear")},
+        {"x": [x], "y": [level]},
     ]
 
 
-def _panels(scene: Scene, view: View, level: float, limits: tuple[float, float]) -> list[Any]:
-    """The three moving traces of the first setting, complete."""
-    atoms, picture, point = _changes(view, level)
-    x, y = compact(scene.positions).T
+def _maps(scene: Scene, lattice: NDArray, limits: tuple[float, float]) -> list[Any]:
+    """The three moving traces without what moves."""
+    x, y = compact(centred(scene.positions, lattice)).T
     marker = {"colorscale": MAP, "cmin": limits[0], "cmax": limits[1], "size": 5}
-    atoms.update(x=x, y=y, mode="markers", marker={**marker, "colorbar": {**_BAR, "x": 0.385}})
-    picture.update(colorscale=MAP, zmin=0, zmax=STEPS, colorbar={**picture_bar("linear"), **_BAR, "x": 1.0})
-    picture.update(**pixel_axes(scene.size))
-    point.update(mode="markers", marker={"size": 13, "color": COLOURS[-1]}, showlegend=False)
-    atoms.update(showlegend=False)
-    return [atoms, picture, point]
+    marker["colorbar"] = {**_BAR, "x": 0.385}
+    bar = {**picture_bar("linear"), **_BAR, "x": 1.0}
+    place = {"size": 13, "color": COLOURS[-1]}
+    return [
+        go.Scatter(x=x, y=y, mode="markers", marker=marker, showlegend=False),
+        go.Heatmap(colorscale=MAP, zmin=0, zmax=STEPS, colorbar=bar, **pixel_axes(scene.size)),
+        go.Scatter(mode="markers", marker=place, showlegend=False),
+    ]
+
+
+def _levels(ldos: NDArray, regions: Mapping[str, NDArray]) -> dict[str, NDArray[np.float64]]:
+    """Mean over the layer and over each region of maps (n, N), by name, (n,)."""
+    means = {name: ldos[:, atoms].mean(axis=1) for name, atoms in regions.items()}
+    return {"mean of the layer": ldos.mean(axis=1), **means}
+
+
+def _figure(
+    scene: Scene, lattice: NDArray, limits: tuple[float, float], choice: Choice, names: Sequence[str]
+) -> go.Figure:
+    """The panels at the first stop of a choice, whose curves have these names."""
+    figure = _frame_of_panels()
+    for trace, change, (row, col) in zip(
+        _maps(scene, lattice, limits), choice.stops[0], ((1, 1), (1, 2), (2, 1)), strict=True
+    ):
+        figure.add_trace(updated(trace, change), row=row, col=col)
+    for colour, name, curve in zip((COLOURS[-1], *COLOURS), names, choice.still, strict=False):
+        figure.add_trace(updated(go.Scatter(name=name, line={"color": colour}), curve), row=2, col=1)
+    interactive_layout(figure, _HEIGHT)
+    above = {"orientation": "h", "x": 0.5, "xanchor": "center", "y": 0.3, "yanchor": "bottom"}
+    return figure.update_layout(legend=above)
 
 
 def bias_figure(
@@ -91,37 +118,89 @@ def bias_figure(
         If the dataset does not have this filling or layer.
     """
     scene = Scene.build(dataset, filling=filling, size=size, layer=layer, n_k=n_k)
-    row = int(np.argmin(np.abs(scene.U - U)))
-    views = [scene.view(float(scene.U[row]), position) for position in range(scene.bias.size)]
-    spectra = scene.ldos[row]
-    levels, contrast = spectra.mean(axis=1), relative(spectra)
-    limits = (float(contrast.min()), float(contrast.max()))
-    figure = _frame_of_panels()
-    for trace, (line, column) in zip(
-        _panels(scene, views[0], levels[0], limits), ((1, 1), (1, 2), (2, 1)), strict=True
-    ):
-        figure.add_trace(trace, row=line, col=column)
-    regions = stacking_regions(scene.positions, np.reshape(dataset.attrs["lattice"], (2, 2)))
-    curves = {"mean of the layer": levels}
-    curves |= {name: spectra[:, atoms].mean(axis=1) for name, atoms in regions.items()}
-    for colour, (name, curve) in zip((COLOURS[-1], *COLOURS), curves.items(), strict=False):
-        line_style = {"color": colour}
-        figure.add_scatter(x=1000 * scene.bias, y=compact(curve), name=name, line=line_style, row=2, col=1)
-    names = [f"{1000 * view.bias:.3g}" for view in views]
-    figure.frames = [
-        go.Frame(name=name, data=_changes(view, level), traces=[0, 1, 2])
-        for name, view, level in zip(names, views, levels, strict=True)
+    row, bias = int(np.argmin(np.abs(scene.U - U))), 1000 * scene.bias
+    views = [scene.view(float(scene.U[row]), position) for position in range(bias.size)]
+    lattice = np.reshape(dataset.attrs["lattice"], (2, 2))
+    levels = _levels(scene.ldos[row], stacking_regions(scene.positions, lattice))
+    contrast = relative(scene.ldos[row])
+    mean = levels["mean of the layer"]
+    stops = [_stop(*one) for one in zip(views, bias, mean, strict=True)]
+    curves = [{"x": bias, "y": compact(curve)} for curve in levels.values()]
+    choice = Choice([f"{value:.3g}" for value in bias], stops, curves)
+    figure = _figure(scene, lattice, (float(contrast.min()), float(contrast.max())), choice, list(levels))
+    figure.update_layout(title=f"U = {scene.U[row]:.3g} eV, {filling_name(filling)}")
+    figure.update_xaxes(title="bias (meV)", row=2, col=1)
+    return with_stops(figure, {"": choice}, "bias", "meV", _MOVING)
+
+
+def U_figure(
+    dataset: xr.Dataset,
+    biases: Sequence[float] = (0.0,),
+    fillings: Sequence[float] | None = None,
+    size: int = 64,
+    layer: str = "top",
+    n_k: int = 1003,
+    max_frames: int = 13,
+) -> go.Figure:
+    """Contrast of the LDOS, its transform and the mean LDOS of the lowest states, with a slider over U.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        As `load_dataset` returns.
+    biases : sequence of float
+        In eV; the dataset's nearest are taken. A menu chooses among them and the fillings.
+    fillings : sequence of float, optional
+        Electrons per moiré cell from neutrality, of the dataset's; by default all of them.
+    size, layer, n_k
+        As in `image_set`.
+    max_frames : int
+        Most stops of a slider; of more U than this, evenly spread ones are kept, the ends included.
+
+    Returns
+    -------
+    plotly Figure
+        Each stop is a computed state. About 9 kB per stop, filling and bias for pictures of 64 × 64 at i = 9.
+
+    Raises
+    ------
+    ValueError
+        If there is no bias, `max_frames` is below 2 or the dataset does not have a filling or the layer.
+    """
+    if not len(biases) or max_frames < 2:
+        raise ValueError(f"U_figure needs a bias and 2 stops at least, not {len(biases)} and {max_frames}.")
+    wanted = fillings_of(dataset, fillings)
+    scenes = [Scene.build(dataset, nu, size, layer=layer, n_k=n_k) for nu in wanted]
+    lattice = np.reshape(dataset.attrs["lattice"], (2, 2))
+    regions = stacking_regions(scenes[0].positions, lattice)
+    positions = sorted({scenes[0].nearest_bias(bias) for bias in biases})
+    choices = {
+        f"{filling_name(nu)}, {1000 * scene.bias[bias]:+.3g} meV": _path(scene, bias, regions, max_frames)
+        for (nu, scene), bias in product(zip(wanted, scenes, strict=True), positions)
+    }
+    contrast = [stop[0]["marker.color"] for choice in choices.values() for stop in choice.stops]
+    limits = (float(np.min(contrast)), min(float(np.max(contrast)), BRIGHTEST))
+    first = next(iter(choices.values()))
+    figure = _figure(scenes[0], lattice, limits, first, ["mean of the layer", *regions])
+    figure.update_xaxes(title="U (eV)", row=2, col=1)
+    return with_stops(figure, choices, "U", "eV", _MOVING, _STILL)
+
+
+def _path(scene: Scene, bias: int, regions: Mapping[str, NDArray], most: int) -> Choice:
+    """The computed states of one filling at one bias."""
+    levels = _levels(scene.ldos[:, bias], regions)
+    rows = scene.spread(most)
+    stops = [
+        _stop(scene.view(U, bias), U, float(level))
+        for U, level in zip(scene.U[rows].tolist(), levels["mean of the layer"][rows], strict=True)
     ]
-    title = f"U = {scene.U[row]:.3g} eV, filling {filling:g}"
-    interactive_layout(figure, _HEIGHT, title=title, sliders=[frame_slider(names, "bias", "meV")])
-    return figure.update_layout(
-        margin={"t": 90}, legend={"x": 0.5, "xanchor": "center", "y": 0.28, "yanchor": "top"}
-    )
+    curves = [{"x": compact(scene.U), "y": compact(curve)} for curve in levels.values()]
+    return Choice([f"{U:g}" for U in scene.U[rows]], stops, curves)
 
 
 def _frame_of_panels() -> go.Figure:
     """Three empty panels with the names and units of their axes."""
-    titles = ["LDOS / mean", "|F(k)|/|F(0)|", "spectrum"]
+    titles = ["LDOS / mean", "|F(k)|/|F(0)|", ""]
     specs: list[list[Any]] = [[{}, {}], [{"colspan": 2}, None]]
     figure = make_subplots(
         2, 2, subplot_titles=titles, specs=specs, row_heights=[0.64, 0.36], horizontal_spacing=0.26
@@ -130,5 +209,4 @@ def _frame_of_panels() -> go.Figure:
     figure.update_yaxes(title="y (Å)", scaleanchor="x", row=1, col=1)
     figure.update_xaxes(title="k<sub>x</sub> (1/Å)", row=1, col=2)
     figure.update_yaxes(title="k<sub>y</sub> (1/Å)", row=1, col=2)
-    figure.update_xaxes(title="bias (meV)", row=2, col=1)
     return figure.update_yaxes(title="LDOS (1/eV per atom)", row=2, col=1)

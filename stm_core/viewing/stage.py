@@ -7,7 +7,9 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
+from stm_core.learning import Prediction
 from stm_core.viewing.display import COLOURS, GREY, MAP, SALIENCY_MAP, compact, interactive_layout, k_extent
+from stm_core.viewing.frames import updated
 from stm_core.viewing.scene import FLOOR
 from stm_core.viewing.survey import Look, Survey
 
@@ -51,10 +53,14 @@ def _ticks(style: str) -> dict[str, Any]:
     return {f"colorbar.{key}": value for key, value in picture_bar(style).items()}
 
 
-def _bars(energies: NDArray, column: float) -> tuple[NDArray, NDArray]:
-    """Short horizontal bars with gaps between them, in meV."""
-    x = np.tile([column - 0.35, column + 0.35, np.nan], energies.size)
-    return compact(x), compact(np.repeat(_MILLI * energies, 3))
+def _bars(number: int, column: float) -> NDArray:
+    """Ends of short horizontal bars with gaps between them."""
+    return compact(np.tile([column - 0.35, column + 0.35, np.nan], number))
+
+
+def reading_symbol(read: Prediction) -> str:
+    """A dot, or a cross for a reading that its model calls out of range."""
+    return "x" if read.verdict == "out of range" else "circle"
 
 
 def _reading(look: Look) -> dict[str, Any]:
@@ -67,10 +73,17 @@ def _reading(look: Look) -> dict[str, Any]:
     return {
         "x": [look.view.U],
         "y": [float(read.U[0])],
+        "marker.symbol": reading_symbol(read),
         "error_y.array": [up],
         "error_y.arrayminus": [down],
         "error_y.visible": sure,
     }
+
+
+def _verdict(look: Look) -> str:
+    """The reading in a few words: it may be far outside its panel."""
+    read = look.prediction
+    return "" if read is None else f"{read.U[0]:.2f} eV, {read.verdict}".replace("-", "−")
 
 
 def changes(survey: Survey, look: Look) -> list[dict[str, Any]]:
@@ -78,7 +91,7 @@ def changes(survey: Survey, look: Look) -> list[dict[str, Any]]:
     setting, view = look.setting, look.view
     (size, style), curve = survey.pictured(setting.model), survey.curve(setting)
     saliency = np.zeros((size, size)) if look.saliency is None else look.saliency
-    up, down = (_bars(levels, column) for column, levels in enumerate(look.levels))
+    up, down = (compact(np.repeat(_MILLI * levels, 3)) for levels in look.levels)
     return [
         {"marker.color": compact(_MILLI * view.ldos)},
         {"z": grey_steps(view.image, style), **pixel_axes(size), **_ticks(style)},
@@ -90,14 +103,22 @@ def changes(survey: Survey, look: Look) -> list[dict[str, Any]]:
             "marker.color": compact(survey.scenes[setting.filling].U),
         },
         {"x": [look.position[0]], "y": [look.position[1]]},
-        {"x": up[0], "y": up[1]},
-        {"x": down[0], "y": down[1]},
+        {"y": up},
+        {"y": down},
+        {"text": [_verdict(look)]},
     ]
+
+
+def _ends(survey: Survey) -> tuple[float, float]:
+    """Lowest and highest U of all paths, in eV."""
+    U = np.concatenate([scene.U for scene in survey.scenes.values()])
+    return float(U.min()), float(U.max())
 
 
 def _moving(survey: Survey) -> list[tuple[int, str, Any]]:
     """The moving traces, still empty: panel, name of the colour bar, trace."""
     scene = next(iter(survey.scenes.values()))
+    n_levels, (low, high) = scene.levels[0, 0].size, _ends(survey)
     x, y = compact(scene.positions).T
     big = {"size": 13, "color": COLOURS[1], "line": {"color": "white", "width": 1}}
     heat = {"zmin": 0, "hoverinfo": "skip"}
@@ -117,8 +138,13 @@ def _moving(survey: Survey) -> list[tuple[int, str, Any]]:
             go.Scatter(**thread),
         ),
         (4, "", go.Scatter(mode="markers", marker=big, hoverinfo="skip")),
-        (5, "", go.Scatter(line={"color": COLOURS[0], "width": 2}, **bars)),
-        (5, "", go.Scatter(line={"color": COLOURS[2], "width": 2}, **bars)),
+        (5, "", go.Scatter(x=_bars(n_levels, 0), line={"color": COLOURS[0], "width": 2}, **bars)),
+        (5, "", go.Scatter(x=_bars(n_levels, 1), line={"color": COLOURS[2], "width": 2}, **bars)),
+        (
+            3,
+            "",
+            go.Scatter(x=[low], y=[high + 0.7], mode="text", textposition="middle right", hoverinfo="skip"),
+        ),
     ]
 
 
@@ -137,12 +163,11 @@ def stage(survey: Survey, look: Look, columns: int = 3) -> tuple[go.Figure, list
     figure = make_subplots(
         rows, columns, subplot_titles=_TITLES, horizontal_spacing=0.42 / columns, vertical_spacing=0.32 / rows
     )
-    U = np.concatenate([scene.U for scene in survey.scenes.values()])
-    ends = [float(U.min()), float(U.max())]
+    ends = _ends(survey)
     line = {"color": "black", "dash": "dash", "width": 1}
     figure.add_scatter(x=ends, y=ends, mode="lines", line=line, hoverinfo="skip", **places[3])
     for (panel, bar, trace), change in zip(_moving(survey), changes(survey, look), strict=True):
-        trace.update({key.replace(".", "_"): value for key, value in change.items()})
+        updated(trace, change)
         if bar:
             trace.update({bar: _bar_beside(figure, **places[panel])})
         figure.add_trace(trace, **places[panel])
@@ -151,14 +176,6 @@ def stage(survey: Survey, look: Look, columns: int = 3) -> tuple[go.Figure, list
     figure.update_yaxes(range=[ends[0] - 1, ends[1] + 1], **places[3])
     interactive_layout(figure, rows * _ROW_HEIGHT + 60, showlegend=False)
     return figure, list(range(1, len(figure.data)))
-
-
-def frame(survey: Survey, look: Look, name: str, traces: list[int]) -> go.Frame:
-    """One stop of a slider."""
-    made = []
-    for (_, _, trace), change in zip(_moving(survey), changes(survey, look), strict=True):
-        made.append(type(trace)().update({key.replace(".", "_"): value for key, value in change.items()}))
-    return go.Frame(name=name, data=made, traces=traces)
 
 
 def _label_axes(figure: go.Figure, places: list[dict[str, int]]) -> None:

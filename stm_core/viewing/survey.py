@@ -22,7 +22,7 @@ from stm_core.learning import PictureConfig, Prediction, as_regressor, predict, 
 from stm_core.simulation import GRAPHENE_LATTICE
 from stm_core.viewing.display import k_extent
 from stm_core.viewing.microscope import CLEAN, Microscope
-from stm_core.viewing.scene import Scene, View
+from stm_core.viewing.scene import Scene, View, fillings_of
 
 SIZE = 64
 """Pixels per side of a picture that no model asks for."""
@@ -104,18 +104,21 @@ class Survey:
     Attributes
     ----------
     scenes : mapping of float to Scene
-        The path of ground states at each filling.
+        The path of ground states at each filling, the one nearest to neutrality first.
     components : mapping of float to tuple of PCAResult
         For each filling, one for each bias, of the Bragg magnitudes |F(G)|/|F(0)| along the path.
     models : mapping of str to Regressor
         By name.
     microscope : Microscope
+    trained : frozenset of float
+        Fillings that the models have seen.
     """
 
     scenes: Mapping[float, Scene]
     components: Mapping[float, tuple[PCAResult, ...]]
     models: Mapping[str, Any]
     microscope: Microscope
+    trained: frozenset[float]
 
     @classmethod
     def build(
@@ -124,17 +127,26 @@ class Survey:
         models: Mapping[str, Any],
         fillings: Sequence[float] | None = None,
         n_k: int = 1003,
+        trained: Sequence[float] | None = None,
     ) -> "Survey":
         """Collect the paths of a sweep; parameters and errors as those of `explorer`."""
         cell = cell_of(dataset)
-        wanted = np.unique(dataset["filling"].values).tolist() if fillings is None else fillings
-        scenes = {float(filling): Scene.build(dataset, float(filling), n_k=n_k) for filling in wanted}
+        scenes = {
+            filling: Scene.build(dataset, filling, n_k=n_k) for filling in fillings_of(dataset, fillings)
+        }
         return cls(
             scenes=scenes,
             components={filling: _components(cell, scene) for filling, scene in scenes.items()},
             models={name: as_regressor(model) for name, model in models.items()},
             microscope=Microscope.over(cell),
+            trained=frozenset(map(float, scenes if trained is None else trained)),
         )
+
+    def name_of(self, filling: float) -> str:
+        """A filling in words, which say so if no model was trained on it."""
+        known = not self.models or filling in self.trained
+        number = f"{filling:+g}".replace("-", "−") if filling else "0"
+        return number if known else f"{number} (not trained on)"
 
     @property
     def start(self) -> Setting:

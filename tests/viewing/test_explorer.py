@@ -1,14 +1,14 @@
 """The explorer shows what the dataset, the models and their attribution say, live and in the page."""
 
+import base64
 import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import xarray as xr
 from threadpoolctl import threadpool_limits
 
-from stm_core.data import image_set, load_dataset
+from stm_core.data import image_set, joined, load_dataset
 from stm_core.imaging import bragg_amplitudes
 from stm_core.insight import grad_cam
 from stm_core.learning import TrainingConfig, build_model, fit, predict
@@ -161,7 +161,7 @@ def test_controls_change_the_panels_and_the_note(live, dataset):
     second = drawn(live)
     moved = [str(one) != str(other) for one, other in zip(first, second, strict=True)]
     # The diagonal and the curve stay where they are.
-    assert moved == [False, True, True, True, True, False, True, True, True]
+    assert moved == [False, True, True, True, True, False, True, True, True, True]
     live.bias.value = 0
     assert live.look.view.bias == dataset["bias"].values[0]
     live.U.value = 2.8
@@ -188,16 +188,51 @@ def test_slider_stops_at_the_exact_U_of_the_dataset_when_near(dataset):
     assert live.look.view.U == pytest.approx(2.41) and live.look.view.between is None
 
 
-def test_another_filling_brings_its_own_range_of_U(dataset):
+@pytest.fixture(scope="module")
+def both(dataset):
+    """Two fillings, the second with fewer U and maps that no model has seen."""
     high = dataset.isel(sample=np.flatnonzero(dataset["U"].values >= 2))
-    other = high.assign_coords(filling=("sample", np.full(high.sizes["sample"], 2.0)))
-    both = xr.concat([dataset, other], "sample", data_vars="minimal", coords="minimal")
-    live = explorer(both.assign_attrs(dataset.attrs), n_k=N_K)
+    foreign = high.assign(ldos=high["ldos"] * (1 + 0.9 * np.cos(1.3 * high["x"].values)))
+    return joined(dataset, foreign.assign_coords(filling=("sample", np.full(high.sizes["sample"], -2.0))))
+
+
+def test_another_filling_brings_its_own_range_of_U(both):
+    live = explorer(both, n_k=N_K)
     assert (live.U.min, live.U.max) == (0, 5)
-    live.filling.value = 2.0
+    assert live.filling.options == (("−2", -2.0), ("0", 0.0)), "nothing was trained, so nothing is marked"
+    live.filling.value = -2.0
     assert (live.U.min, live.U.value) == (2, 2)
     live.filling.value = 0.0
     assert live.U.min == 0
+
+
+def test_a_filling_that_no_model_was_trained_on_is_marked_and_read_as_out_of_range(both, models):
+    live = explorer(both, {"bragg": models["bragg"]}, n_k=N_K, trained=(0.0,))
+    assert live.filling.options == (("−2 (not trained on)", -2.0), ("0", 0.0))
+    live.U.value = 3.0
+    before = drawn(live)
+    assert "in range" in live.note.value and "not trained" not in live.note.value
+    assert (live.figure.data[4].marker.symbol, live.figure.data[9].text[0][-10:]) == ("circle", ", in range")
+    live.filling.value = -2.0
+    assert live.look.view.between is None and live.look.setting.U == 3.0
+    assert "out of range" in live.note.value and "not trained at this filling" in live.note.value
+    assert (live.figure.data[4].marker.symbol, live.figure.data[9].text[0][-14:]) == ("x", ", out of range")
+    moved = [str(one) != str(other) for one, other in zip(before, drawn(live), strict=True)]
+    assert moved[1] and moved[2] and moved[4] and moved[5]
+    live.U.value = 2.8
+    assert "<b>interpolated</b>" in live.note.value
+
+
+def test_the_page_has_a_slider_for_each_filling_and_marks_what_is_out_of_range(both, models):
+    page = explorer_figure(both, {"bragg": models["bragg"]}, max_frames=3, n_k=N_K, trained=(0.0,))
+    labels = [button.label for button in page.layout.updatemenus[0].buttons]
+    assert labels == ["filling 0, 0 meV, bragg", "filling −2 (not trained on), 0 meV, bragg"]
+    stops = [[float(step.label) for step in slider.steps] for slider in page.layout.sliders]
+    assert [(one[0], one[-1]) for one in stops] == [(0, 5), (2, 5)]
+    words = [frame.data[-1].text[0] for frame in page.frames]
+    assert all(word.endswith("eV, out of range") for word in words[3:])
+    readings = page.layout.updatemenus[0].buttons[1].args[0]["marker.symbol"][-1]
+    assert readings == ["x"] * len(stops[1])
 
 
 def test_a_change_is_answered_quickly(dataset, models):
@@ -241,22 +276,30 @@ def test_page_frames_hold_what_the_survey_sees(page, survey):
     bias = survey.scenes[0.0].nearest_bias(0.02)
     for frame, U in zip(page.frames[8:12], stops, strict=True):
         look = survey.look(Setting(U, 0.0, bias, "CNN"))
-        atoms, picture, saliency, reading, _, place, up, _ = frame.data
+        atoms, picture, saliency, reading, place, up, _, verdict = frame.data
         np.testing.assert_allclose(atoms.marker.color, 1e3 * look.view.ldos, rtol=1e-6)
         np.testing.assert_array_equal(picture.z, grey_steps(look.view.image, "linear"))
         np.testing.assert_allclose(saliency.z, 100 * look.saliency, atol=0.51)
         assert reading.x == (U,) and reading.y[0] == pytest.approx(look.prediction.U[0], abs=ROUNDING)
         np.testing.assert_allclose([place.x[0], place.y[0]], look.position)
+        assert verdict.text == (f"{look.prediction.U[0]:.2f} eV, not calibrated".replace("-", "−"),)
         assert set(np.asarray(up.y, float)) == set(np.float32(1e3 * look.levels[0]).astype(float))
+
+
+def unpacked(sent):
+    """Numbers of an array as a menu sends it."""
+    flat = np.frombuffer(base64.b64decode(sent["bdata"]), sent["dtype"])
+    return flat.reshape([int(n) for n in sent.get("shape", str(flat.size)).split(",")])
 
 
 def test_menu_entries_show_the_first_stop_of_their_choice_and_keep_the_rest(page):
     restyle, layout, traces = page.layout.updatemenus[0].buttons[3].args
     first = page.frames[12]
-    np.testing.assert_array_equal(restyle["z"][1], first.data[1].z)
-    np.testing.assert_array_equal(restyle["x"][0], page.data[traces[0]].x)
+    np.testing.assert_array_equal(unpacked(restyle["z"][1]), first.data[1].z)
+    np.testing.assert_array_equal(unpacked(restyle["x"][0]), page.data[traces[0]].x)
     assert layout["sliders[3].visible"] and not layout["sliders[0].visible"]
-    assert len(traces) == len(restyle["x"]) == len(first.data) + 1
+    # The curve of components and the readings at all stops do not move with the slider.
+    assert len(traces) == len(restyle["x"]) == len(first.data) + 2
 
 
 def test_grey_steps_span_the_decades_of_a_linear_picture():

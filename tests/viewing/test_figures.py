@@ -11,7 +11,6 @@ from stm_core.viewing import (
     level_figure,
     pca_scores,
     predicted_vs_true,
-    scf_convergence,
     similarity_matrix,
 )
 from stm_core.viewing.display import k_extent
@@ -83,17 +82,6 @@ def test_level_figure_has_one_column_per_name():
     assert [trace.name for trace in figure.data] == ["K", "Γ"]
     np.testing.assert_allclose(np.unique(figure.data[0].y), [0.1, 0.2], rtol=1e-6)
     assert np.nanmean(figure.data[1].x) == pytest.approx(1.0)
-
-
-def test_scf_convergence_shows_residual_and_distance_from_the_last_energy():
-    history = np.array([[1e-1, -5.0], [1e-3, -5.5], [1e-7, -5.6]])
-    figure = scf_convergence(history, tolerance=1e-6)
-    np.testing.assert_allclose(figure.data[0].y, history[:, 0], rtol=1e-6)
-    np.testing.assert_allclose(figure.data[1].y, [0.6, 0.1], rtol=1e-6)
-    assert figure.layout.yaxis.type == figure.layout.yaxis2.type == "log"
-    assert figure.layout.shapes[0].y0 == 1e-6
-    with pytest.raises(ValueError, match="residual and energy"):
-        scf_convergence(history[:, :1])
 
 
 def test_predicted_vs_true_draws_every_model_and_the_diagonal():

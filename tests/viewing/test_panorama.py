@@ -1,12 +1,14 @@
 """The road in one figure, and the bias slider, show what the dataset holds."""
 
+import base64
+
 import numpy as np
 import pytest
 
-from stm_core.data import image_set, load_dataset
+from stm_core.data import image_set, joined, load_dataset
 from stm_core.simulation import TwistedBilayer
-from stm_core.viewing import bias_figure, cover_figure, figure_html, road_figure
-from stm_core.viewing.panorama import relative
+from stm_core.viewing import U_figure, bias_figure, cover_figure, figure_html, road_figure
+from stm_core.viewing.panorama import BRIGHTEST, relative
 from stm_core.viewing.scene import FLOOR
 from stm_core.viewing.spectrum import stacking_regions
 from stm_core.viewing.stage import grey_steps
@@ -81,7 +83,9 @@ def test_regions_are_hexagons_about_the_stacking_centres():
 def test_bias_slider_has_a_stop_for_each_bias_with_its_own_map_picture_and_level(dataset):
     figure = bias_figure(dataset, U=2.1, size=16, n_k=N_K)
     assert figure.layout.title.text.startswith("U = 2 eV")
-    assert [step.label for step in figure.layout.sliders[0].steps] == [frame.name for frame in figure.frames]
+    steps = figure.layout.sliders[0].steps
+    assert [step.args[0][0] for step in steps] == [frame.name for frame in figure.frames]
+    assert [step.label for step in steps] == [f"{1000 * bias:.3g}" for bias in dataset["bias"].values]
     lowest = np.flatnonzero((dataset["U"].values == 2.0) & dataset["ground"].values)[0]
     ldos = dataset["ldos"].values[lowest][:, dataset["layer"].values == 1].astype(float)
     images = image_set(dataset.isel(sample=[lowest]), size=16, n_k=N_K).images
@@ -92,3 +96,53 @@ def test_bias_slider_has_a_stop_for_each_bias_with_its_own_map_picture_and_level
         np.testing.assert_array_equal(picture.z, grey_steps(image, "linear"))
         assert point.y[0] == pytest.approx(values.mean())
     assert len(figure_html(figure)) < PAGE
+
+
+@pytest.fixture(scope="module")
+def doped(dataset):
+    """The same cell with a filling that has fewer U and other maps."""
+    few = dataset.isel(sample=np.flatnonzero(dataset["U"].values >= 2))
+    few = few.assign(ldos=few["ldos"] * (1 + 0.5 * few["layer"].values * np.cos(few["x"].values)))
+    return few.assign_coords(filling=("sample", np.full(few.sizes["sample"], -2.0)))
+
+
+def test_U_slider_has_its_stops_for_each_filling_and_bias(dataset, doped):
+    both = joined(dataset, doped)
+    figure = U_figure(both, biases=(0.0, 0.02), size=16, n_k=N_K, max_frames=4)
+    (menu,), sliders = figure.layout.updatemenus, figure.layout.sliders
+    labels = ["ν = 0, +0 meV", "ν = 0, +20 meV", "ν = −2, +0 meV", "ν = −2, +20 meV"]
+    assert [button.label for button in menu.buttons] == labels
+    stops = [[float(step.label) for step in slider.steps] for slider in sliders]
+    assert stops[0] == stops[1] and (stops[0][0], stops[0][-1]) == (0, 5)
+    assert stops[2] == stops[3] and (stops[2][0], stops[2][-1]) == (2, 5)
+    frames = {frame.name: frame for frame in figure.frames}
+    top = both["layer"].values == 1
+    for number, (slider, filling, bias) in enumerate(
+        zip(sliders, (0, 0, -2, -2), (0.0, 0.02) * 2, strict=True)
+    ):
+        position = int(np.abs(both["bias"].values - bias).argmin())
+        for step in slider.steps:
+            here = (both["U"].values == float(step.label)) & (both["filling"].values == filling)
+            lowest = np.flatnonzero(here & both["ground"].values)[0]
+            ldos = both["ldos"].values[lowest, position, top].astype(float)
+            atoms, picture, point = frames[step.args[0][0]].data
+            np.testing.assert_allclose(atoms.marker.color, ldos / ldos.mean(), rtol=1e-5)
+            assert point.y[0] == pytest.approx(ldos.mean()) and point.x[0] == float(step.label)
+            expected = image_set(both.isel(sample=[lowest]), bias=bias, size=16, n_k=N_K).images[0]
+            np.testing.assert_array_equal(picture.z, grey_steps(expected, "linear"))
+        curve = menu.buttons[number].args[0]["y"][3]
+        n_U = np.unique(both["U"].values[both["filling"].values == filling]).size
+        assert len(base64.b64decode(curve["bdata"])) == 4 * n_U and curve["dtype"] == "f4"
+    assert figure.data[0].marker.cmax <= BRIGHTEST
+    # Inside the gap a state looks the same at every bias, but no state looks like another.
+    pictures = [frame.data[1].z.tobytes() for frame in figure.frames]
+    assert len(set(pictures[:4] + pictures[8:12])) == 8
+
+
+def test_a_U_slider_of_one_filling_and_bias_can_be_played(dataset):
+    figure = U_figure(dataset, size=16, n_k=N_K)
+    assert [button.label for button in figure.layout.updatemenus[0].buttons] == ["Play", "Pause"]
+    with pytest.raises(ValueError, match="2 stops at least"):
+        U_figure(dataset, max_frames=1)
+    with pytest.raises(ValueError, match="a bias"):
+        U_figure(dataset, biases=())

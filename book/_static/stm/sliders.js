@@ -20,7 +20,10 @@ globalThis.stm = globalThis.stm || {};
       });
       given[at] = Object.fromEntries(Object.entries(given[at]).filter(([key]) => !OF_A_SLIDER.test(key)));
     }
-    globalThis.Plotly[method](figure, ...given);
+    // Plotly rejects, without a reason, what another movement has interrupted.
+    globalThis.Plotly[method](figure, ...given).catch((reason) => {
+      if (reason !== undefined) throw reason;
+    });
   }
 
   const line = (...children) => {
@@ -84,7 +87,8 @@ globalThis.stm = globalThis.stm || {};
     const menus = updatemenus.map((menu, n) => line(...choicesFor(figure, controls, menu, n)));
     // The figure's own frame is just as high as the figure.
     figure.parentElement.after(...menus, ...controls.map((control) => control.made));
-    const hidden = {};
+    // The room that Plotly's own would have taken above the panels is not needed.
+    const hidden = { "margin.t": figure.layout.title?.text ? 80 : 50 };
     sliders.forEach((_, n) => (hidden[`sliders[${n}].visible`] = false));
     updatemenus.forEach((_, n) => (hidden[`updatemenus[${n}].visible`] = false));
     globalThis.Plotly.relayout(figure, hidden);
