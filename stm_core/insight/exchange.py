@@ -66,7 +66,7 @@ class PeakExchange:
         usable = mask.shape == (len(self.vectors),) and not mask[0]
         picked = {(x, y) for x, y in np.round(self.vectors[mask], 6) + 0.0} if usable else {}
         if not usable or any((-x, -y) not in picked for x, y in picked):
-            raise ValueError(f"chosen must be {len(self.vectors)} values, with each G also −G, but not G = 0.")
+            raise ValueError(f"chosen must be {len(self.vectors)} values, with each G also −G, and no G = 0.")
         amplitudes = bragg_amplitudes(self.cell, np.stack([own, other]))[0]
         relative = amplitudes / amplitudes[:, :1].real
         change = (relative[1] - relative[0])[mask]
@@ -143,7 +143,9 @@ def exchanged_share(moved: ArrayLike, whole: ArrayLike, *, draws: int = 200, see
     """
     step, way = np.asarray(moved, dtype=float), np.asarray(whole, dtype=float)
     if step.shape != way.shape or step.ndim not in (1, 2):
-        raise ValueError(f"moved and whole must have one shape, (n,) or (n, m), not {step.shape}, {way.shape}.")
+        raise ValueError(
+            f"moved and whole must have one shape, (n,) or (n, m), not {step.shape}, {way.shape}."
+        )
     if not way.any():
         raise ValueError("all pairs are read as the same U, so there is no way to follow.")
     along, length = ((each * way).reshape(len(way), -1).sum(axis=1) for each in (step, way))

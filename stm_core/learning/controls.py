@@ -10,8 +10,13 @@ import xarray as xr
 
 from stm_core.learning.evaluation import predict
 from stm_core.learning.inputs import Samples
-from stm_core.learning.study_models import STUDY_MODELS, StudySettings
-from stm_core.learning.study_models import study_checkpoint, study_network, study_parts
+from stm_core.learning.study_models import (
+    STUDY_MODELS,
+    StudySettings,
+    study_checkpoint,
+    study_network,
+    study_parts,
+)
 from stm_core.learning.training import FitResult, fit
 
 

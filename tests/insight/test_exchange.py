@@ -79,11 +79,22 @@ def test_the_share_followed_is_of_the_whole_way_and_its_interval_holds_it():
         exchanged_share(way, 0 * way)
 
 
+def test_experiments_with_one_pair_of_states_are_no_news_to_each_other():
+    rng = np.random.default_rng(3)
+    way = np.array([3.0, -2.0, 4.0, -3.0, 2.5, -4.0])
+    moved = 0.5 * way + rng.normal(0, 0.8, way.size)
+    one = exchanged_share(moved, way)
+    copies = exchanged_share(np.repeat(moved[:, None], 9, axis=1), np.repeat(way[:, None], 9, axis=1))
+    assert (copies.share, copies.low, copies.high) == pytest.approx((one.share, one.low, one.high))
+
+
 def test_the_interval_holds_the_share_about_as_often_as_it_says():
     rng = np.random.default_rng(2)
     held = []
     for _ in range(200):
         way = rng.choice([-1, 1], 18) * rng.uniform(2, 4, 18)
-        found = exchanged_share(0.3 * way + rng.normal(0, 1.0, 18), way, draws=200, seed=int(rng.integers(1e6)))
+        found = exchanged_share(
+            0.3 * way + rng.normal(0, 1.0, 18), way, draws=200, seed=int(rng.integers(1e6))
+        )
         held.append(found.low <= 0.3 <= found.high)
     assert 0.78 < np.mean(held) < 0.97

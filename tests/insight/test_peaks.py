@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from stm_core.imaging import bragg_amplitudes, graphene_vectors, layer_mask
-from stm_core.insight import family_weights, peak_families, peak_shells, pixel_vectors, pixels_of, satellite_share
+from stm_core.insight import (
+    family_weights,
+    peak_families,
+    peak_shells,
+    pixel_vectors,
+    pixels_of,
+    satellite_share,
+)
 from stm_core.simulation import TwistedBilayer
 
 

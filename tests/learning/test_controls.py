@@ -32,9 +32,8 @@ def test_more_passes_learn_shuffled_labels_by_heart_and_a_few_do_not(ds, samples
 
 
 def test_the_labels_are_shuffled_and_the_biases_of_a_state_share_theirs(ds, samples, tmp_path):
-    fitted = fit_to_shuffled(ds, "bragg_process", SETTINGS, samples_to_fit(ds, "bragg_process", SETTINGS), tmp_path, 1)
-    again = fit_to_shuffled(ds, "bragg_process", SETTINGS, samples_to_fit(ds, "bragg_process", SETTINGS), tmp_path, 1)
+    stars = samples_to_fit(ds, "bragg_process", SETTINGS)
+    fitted, again = (fit_to_shuffled(ds, "bragg_process", SETTINGS, stars, tmp_path, 1) for _ in range(2))
+    known = stars.subset(study_parts(ds, stars, SETTINGS).train)
     assert fitted.mae == again.mae
-    known = samples_to_fit(ds, "bragg_process", SETTINGS)
-    known = known.subset(study_parts(ds, known, SETTINGS).train)
     assert np.abs(predict(fitted.result, known.inputs).U - known.U).mean() > fitted.mae

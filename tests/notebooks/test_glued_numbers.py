@@ -97,6 +97,64 @@ def test_the_overview(glued, sweep):
     assert 0 <= values["nb00_mae"] <= values["nb00_worst"]
 
 
+@pytest.fixture(scope="module")
+def longest_branch(sweep):
+    """Positions of the branch of most U, in the order of U, within the trained range."""
+    starts = np.array([f"{start} start, seed {seed}" for start, seed in zip(sweep.start.values, sweep.seed.values, strict=True)])
+    names, count = np.unique(starts, return_counts=True)
+    name = names[count.argmax()]
+    U = sweep.U.values
+    members = np.flatnonzero((starts == name) & (U <= U[StudySettings().split(U).train].max()))
+    return name, members[np.argsort(U[members])]
+
+
+def test_what_the_maps_explain(glued, sweep, longest_branch):
+    values, tiny = glued("08_grad_cam"), TINY["08_grad_cam"]
+    name, members = longest_branch
+    U = sweep.U.values
+    chosen = U[members][np.unique(np.linspace(0, len(members) - 1, tiny["pictures"]).round().astype(int))]
+    trained = U[StudySettings().split(U).train]
+    assert values["nb08_branch"] == name
+    assert values["nb08_pictures"] == len(chosen)
+    assert values["nb08_constant"] == pytest.approx(np.abs(chosen - trained.mean()).mean())
+    spread = np.sqrt((tiny["n_random"] + 2) / (12 * tiny["n_random"] * len(chosen)))
+    assert values["nb08_bar"] == pytest.approx(0.5 + 1.645 * spread)
+    lattice = 2.46 * np.sqrt(3 * sweep.i**2 + 3 * sweep.i + 1)
+    pixel = 2 * 1.1 * 4 * np.pi / (np.sqrt(3) * 2.46) / tiny["image_size"]
+    assert values["nb08_step"] == pytest.approx(4 * np.pi / (np.sqrt(3) * lattice) / pixel, rel=1e-3)
+
+
+def test_claims_about_attribution_follow_from_the_numbers(glued):
+    values, tiny = glued("08_grad_cam"), TINY["08_grad_cam"]
+    checks = ("peaks", "weights", "labels", "seeds", "removal", "deletion", "insertion")
+    failed = {each for check in checks for each in values[f"nb08_fail_{check}"].split("; ")} - {"none"}
+    passed = set(values["nb08_trusted"].split("; ")) - {"none"}
+    maps = {f"{method}, CNN, repaired" for method in ("Grad-CAM", "guided backprop", "integrated gradients")}
+    assert failed | passed == maps | {"stars, Gaussian process"} and not failed & passed
+    counted = values["nb08_shift_ups"] + values["nb08_shift_downs"] + values["nb08_shift_none"]
+    assert counted == values["nb08_shift_all"]
+    assert (values["nb08_shift_up"] == "none") == (values["nb08_shift_ups"] == 0)
+    coarse = values["nb08_too_coarse"] != "none"
+    assert coarse == (float(values["nb08_cells"]) >= values["nb08_step"])
+    assert ("Grad-CAM" in values["nb08_shift_maps"]) != coarse
+    assert values["nb08_experiments"] == 2 * values["nb08_branches"] * len(tiny["pairs"])
+    assert (values["nb08_movers"] == "none") == (values["nb08_mover_rows"] == 0)
+
+
+def test_where_the_lowest_state_changes_its_branch(glued, sweep):
+    values, U = glued("09_explorer"), sweep.U.values
+    levels = np.unique(U)
+    lowest = [np.flatnonzero(U == level)[sweep.energy.values[U == level].argmin()] for level in levels]
+    start = sweep.start.values[lowest]
+    changes = [
+        f"{one:.2f} and {two:.2f} eV"
+        for one, two, before, after in zip(levels, levels[1:], start, start[1:], strict=False)
+        if before != after
+    ]
+    assert values["nb09_states"] == len(levels)
+    assert values["nb09_changes"] == ("; between ".join(changes) or "no two of its values")
+
+
 def test_claims_about_the_intervals_follow_from_the_numbers(glued):
     values = glued("12_try")
     readers = ("curves", "network")
