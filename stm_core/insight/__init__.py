@@ -10,7 +10,7 @@ from stm_core.insight.attribution import (
 from stm_core.insight.bends import Crossover, crossover
 from stm_core.insight.channels import group_means, rank_correlation, variance_share
 from stm_core.insight.checks import map_agreement, map_share, peak_mask, untrained
-from stm_core.insight.exchange import Followed, PeakExchange, exchanged_share
+from stm_core.insight.exchange import Followed, PeakExchange, exchange_table, exchanged_share
 from stm_core.insight.peaks import (
     family_weights,
     peak_families,
@@ -28,7 +28,7 @@ from stm_core.insight.similarity import (
     pattern_change,
     principal_components,
 )
-from stm_core.insight.stars import exchanged, star_deletion_insertion
+from stm_core.insight.stars import exchanged, star_contributions, star_deletion_insertion, star_reader
 from stm_core.insight.states import CONTROL, double_occupancy, state_quantities
 from stm_core.insight.symmetry import broken_share, symmetry_channels, turned_share
 from stm_core.insight.tables import bend_table, component_table, holm, varies
@@ -50,6 +50,7 @@ __all__ = [
     "crossover",
     "deletion_insertion",
     "double_occupancy",
+    "exchange_table",
     "exchanged",
     "exchanged_share",
     "faithfulness",
@@ -71,7 +72,9 @@ __all__ = [
     "principal_components",
     "rank_correlation",
     "satellite_share",
+    "star_contributions",
     "star_deletion_insertion",
+    "star_reader",
     "state_quantities",
     "symmetry_channels",
     "turned_share",

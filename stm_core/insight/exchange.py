@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from stm_core.imaging import FourierGrid, bragg_amplitudes, layer_mask, render
@@ -153,3 +154,37 @@ def exchanged_share(moved: ArrayLike, whole: ArrayLike, *, draws: int = 200, see
     kept = drawn[length[drawn].sum(axis=1) > 0]
     low, high = np.quantile(along[kept].sum(axis=1) / length[kept].sum(axis=1), [0.05, 0.95])
     return Followed(float(along.sum() / length.sum()), float(low), float(high))
+
+
+def exchange_table(
+    readings: ArrayLike, parts: Sequence[str], *, draws: int = 200, seed: int = 0
+) -> pd.DataFrame:
+    """How far readings follow each part that was exchanged, beside as large a random part.
+
+    Parameters
+    ----------
+    readings : array_like, shape (n_pairs, 2, n_models, 1 + 2 n_parts)
+        U in eV of both states of each pair: as they are, with each part of the other, and with each of the
+        random parts.
+    parts : sequence of str
+        Their names.
+    draws, seed : int
+        As in `exchanged_share`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        For each part its share T and interval, that of the random part, and the interval of the difference.
+    """
+    read = np.asarray(readings, dtype=float)
+    whole = (read[:, ::-1, :, 0] - read[..., 0]).reshape(len(read), -1)
+    moved = read[..., 1:] - read[..., :1]
+    rows = {}
+    for n, name in enumerate(parts):
+        own, control = (moved[..., place].reshape(len(read), -1) for place in (n, n + len(parts)))
+        share, random, more = (
+            exchanged_share(each, whole, draws=draws, seed=seed) for each in (own, control, own - control)
+        )
+        rows[name] = [share.share, share.low, share.high, random.share, more.share, more.low, more.high]
+    columns = ["T", "from", "to", "T of random peaks", "more than random", "more, from", "more, to"]
+    return pd.DataFrame(rows, index=columns).T

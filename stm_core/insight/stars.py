@@ -7,10 +7,42 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from stm_core.insight.attribution import group_attribution
 from stm_core.insight.removal import Faithfulness
+from stm_core.learning.evaluation import Trained, predict
 
 COUNTS = (1, 2, 4)
 """Numbers of stars that are exchanged."""
+
+
+def star_reader(trained: Trained, shape: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
+    """How a model of Bragg amplitudes of `shape` (n_bias, n_stars) reads flat ones (n, n_features)."""
+    return lambda features: predict(trained, np.reshape(features, (-1, *shape))).U
+
+
+def star_contributions(
+    trained: Trained, inputs: ArrayLike, baseline: ArrayLike, *, steps: int = 16
+) -> NDArray:
+    """What each star adds to a model's reading since the baseline (`group_attribution`).
+
+    Parameters
+    ----------
+    trained : Regressor, FitResult or path-like
+        A model of Bragg amplitudes.
+    inputs, baseline : array_like, shape (n_bias, n_stars)
+        What to explain, and what nothing is attributed to.
+    steps : int
+        Gauss-Legendre points on the path.
+
+    Returns
+    -------
+    ndarray, shape (n_stars,)
+        Signed, in eV.
+    """
+    own, start = np.asarray(inputs), np.asarray(baseline)
+    groups = np.broadcast_to(np.arange(own.shape[1]), own.shape)
+    read = star_reader(trained, own.shape)
+    return group_attribution(read, own.ravel(), start.ravel(), groups.ravel(), steps=steps)
 
 
 def exchanged(features: ArrayLike, other: ArrayLike, groups: ArrayLike, chosen: ArrayLike) -> NDArray:

@@ -3,7 +3,7 @@ import pytest
 
 from stm_core.data import ldos_image
 from stm_core.imaging import bragg_amplitudes, layer_mask
-from stm_core.insight import PeakExchange, exchanged_share
+from stm_core.insight import PeakExchange, exchange_table, exchanged_share
 from stm_core.simulation import GRAPHENE_LATTICE, TwistedBilayer
 
 N_K = 121
@@ -98,3 +98,17 @@ def test_the_interval_holds_the_share_about_as_often_as_it_says():
         )
         held.append(found.low <= 0.3 <= found.high)
     assert 0.78 < np.mean(held) < 0.97
+
+
+def test_the_table_tells_the_part_that_carries_the_reading_from_a_random_one():
+    rng = np.random.default_rng(4)
+    low, high = rng.uniform(0, 2, (6, 1, 3)), rng.uniform(3, 5, (6, 1, 3))
+    own = np.concatenate([low, high], axis=1)
+    way = own[:, ::-1] - own
+    # Two parts, then their controls: the first carries 0.8 of the way, a random one of its size 0.3.
+    shares = [0.0, 0.8, 0.0, 0.3, 0.3]
+    readings = np.stack([own + share * way for share in shares], axis=-1)
+    table = exchange_table(readings, ["carries", "idle"])
+    assert table.loc["carries", ["T", "T of random peaks"]].tolist() == pytest.approx([0.8, 0.3])
+    assert table.loc["carries", "more, from"] > 0 > table.loc["idle", "more, to"]
+    assert table.loc["idle", "T"] == pytest.approx(0)

@@ -27,7 +27,7 @@ def test_no_test_sample_is_made_to_fit(ds, samples):
 def test_more_passes_learn_shuffled_labels_by_heart_and_a_few_do_not(ds, samples, tmp_path):
     few, many = (fit_to_shuffled(ds, "repaired", SETTINGS, samples, tmp_path, epochs) for epochs in (1, 150))
     assert many.mae < few.mae
-    assert many.mae < 0.5 * many.constant
+    assert many.mae < 0.7 * many.constant
     assert few.constant == many.constant > 0
 
 
