@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stm_core.insight.courses import EXPONENTS, FEWEST, Courses
+from stm_core.insight.courses import EXPONENTS, FEWEST, N_BREAKS, Courses
 
 BANDWIDTH = 1 / 8  # of the range of U: width of the window that curvature is measured in
 MARGIN = 1.5  # of these widths: nearer to an end, a second derivative is an extrapolation
@@ -125,7 +125,7 @@ def crossover(
         place = here
         low, high = np.quantile(courses.breaks[courses.fit(drawn, precision).place], tails)
     else:
-        found, *others = _largest_curvature(levels, np.vstack([course, drawn]), courses.breaks)
+        found, *others = _largest_curvature(levels, np.vstack([course, drawn]))
         high, low = found - (np.quantile(others, tails) - here)
         place = found - (np.median(others) - here)
     exponent, gain = EXPONENTS[int(fit.power[0])], float(fit.gain[0])
@@ -152,12 +152,12 @@ def _check(
         )
 
 
-def _largest_curvature(U: np.ndarray, scores: np.ndarray, places: np.ndarray) -> np.ndarray:
+def _largest_curvature(U: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Where each course (n_courses, n_U) has the largest second derivative of a local parabola."""
     width = BANDWIDTH * np.ptp(U)
-    inner = places[(places >= U[0] + MARGIN * width) & (places <= U[-1] - MARGIN * width)]
-    distance = (U - inner[:, None]) / width
+    places = np.linspace(U[0] + MARGIN * width, U[-1] - MARGIN * width, N_BREAKS)
+    distance = (U - places[:, None]) / width
     window = np.exp(-0.25 * distance**2)  # the root of the weights of squared residuals
     design = np.stack([distance**power for power in range(3)], axis=-1) * window[..., None]
     second = np.linalg.pinv(design)[:, 2] * window
-    return inner[np.abs(scores @ second.T).argmax(axis=1)]
+    return places[np.abs(scores @ second.T).argmax(axis=1)]
