@@ -24,6 +24,8 @@ from stm_core import __version__
 if TYPE_CHECKING:
     from distributed import Client
 
+_SAME_BIAS, _NEAR_BIAS = 1e-4, 5.01e-3  # V: within what a file rounds; half a step between a model's biases
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
@@ -161,7 +163,8 @@ def _add_predict(command: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="FILE",
-        help="LDOS table (x y ldos, one moiré cell of the top layer about its rotation axis, in units of a); "
+        help="LDOS table (x y ldos, one moiré cell of the top layer about its rotation axis, in units of a) "
+        "or a folder of them; "
         "scan (.sxm .3ds .Z_mtrx .gwy, a matrix in text); picture of a transform (.npy .png .tif .jpg), "
         "or of a scan if --width is given",
     )
@@ -173,7 +176,10 @@ def _add_predict(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--channel", metavar="NAME", help="channel of a scan (default: dI/dV, else height)")
     command.add_argument(
-        "--bias", type=float, metavar="V", help="bias of a table or to read of a grid (default: zero)"
+        "--bias",
+        type=float,
+        metavar="V",
+        help="bias to read of a grid, or of a file that does not say it (default: zero)",
     )
     command.add_argument(
         "--width", type=float, metavar="Å", help="width of a scan, where the file does not say it"
@@ -188,11 +194,19 @@ def _predict(options: argparse.Namespace) -> None:
         value = getattr(options, name)
         if value is not None and not np.isfinite(value):
             raise ValueError(f"--{name} is {value:g}, but must be a finite number")
-    rows = [_reading(path, options) for path in options.files]
+    rows = [_reading(path, options) for given in options.files for path in _files(given)]
     if options.json:
         sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
     else:
         sys.stdout.writelines(_line(**row) for row in rows)
+
+
+def _files(given: Path) -> list[Path]:
+    """What a folder stands for: the texts in it. Without any it is refused like a file."""
+    from stm_core.data.stm_files import SUFFIXES
+
+    texts = sorted(f for f in given.iterdir() if f.suffix.lower() in SUFFIXES) if given.is_dir() else []
+    return texts or [given]
 
 
 def _reading(path: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -259,12 +273,26 @@ def _input(path: Path, config: Any, options: argparse.Namespace) -> tuple[NDArra
     if is_scan_file(path):
         cell = TwistedBilayer(config.i, config.spacing) if reads_bragg else TwistedBilayer()
         scan = read_scan_ldos(path, cell, options.channel, options.bias, options.width)
-        bias = 0.0 if np.isnan(scan.bias) else scan.bias
-        return config.of_ldos(scan.xy, scan.ldos, [bias]), list(scan.doubts)
+        doubts = list(scan.doubts)
+        if np.isnan(scan.bias):
+            doubts.append("its bias is not known and taken as zero; --bias states it")
+        return _at_bias(path, config, scan, 0.0 if np.isnan(scan.bias) else scan.bias, doubts)
     table = read_ldos_files([path], labelled=False)[0]
     if (table.ldos < 0).any() or not table.ldos.any():
         raise ValueError(f"{path.name} holds negative values or zeros alone; an LDOS is positive")
-    return config.of_ldos(table.xy, table.ldos, [options.bias or 0.0]), []
+    return _at_bias(path, config, table, options.bias or 0.0, [])
+
+
+def _at_bias(path: Path, config: Any, read: Any, bias: float, doubts: list[str]) -> tuple[NDArray, list[str]]:
+    """Inputs at a bias of the model that is no farther than what the simulated LDOS is broadened by."""
+    nearest = min(config.bias, key=lambda known: abs(known - bias))
+    if _SAME_BIAS < abs(nearest - bias) < _NEAR_BIAS:
+        doubts.append(f"recorded at {1e3 * bias:.4g} mV, read as at {1e3 * nearest:.4g} mV")
+        bias = nearest
+    try:
+        return config.of_ldos(read.xy, read.ldos, [bias]), doubts
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from error
 
 
 def _picture(path: Path, size: int) -> NDArray[np.floating]:

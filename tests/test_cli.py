@@ -190,7 +190,48 @@ def test_amplitudes_are_not_read_from_pictures_or_at_unknown_bias(capsys, tmp_pa
     assert "image.npy is a picture" in said
     (tmp_path / "map.txt").write_text(ldos_table(1.0))
     said = refusal(capsys, "predict", tmp_path / "map.txt", "--checkpoint", curves, "--bias", "0.5")
-    assert "bias 0.5 eV is none of" in said
+    assert "map.txt: bias 0.5 eV is none of" in said
+
+
+def reading(capsys, *arguments: object) -> dict:
+    """The one reading that the command gives, as JSON."""
+    assert main(["predict", *map(str, arguments), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    return row
+
+
+@pytest.mark.parametrize("bias, nearest", [("0.033", "0.03"), ("-0.057", "-0.06")])
+def test_a_bias_between_those_of_the_model_is_read_at_the_nearest(capsys, tmp_path, curves, bias, nearest):
+    (tmp_path / "map.txt").write_text(ldos_table(1.0))
+    told = ("--checkpoint", curves, "--bias")
+    there, beside = (reading(capsys, tmp_path / "map.txt", *told, each) for each in (nearest, bias))
+    assert beside["U"] == there["U"]
+    assert there["doubts"] == [] and there["in_range"]
+    volts = f"recorded at {1e3 * float(bias):g} mV, read as at {1e3 * float(nearest):g} mV"
+    assert beside["doubts"] == [volts] and not beside["in_range"]
+
+
+def test_the_bias_of_a_scan_may_be_stated_and_is_doubted_otherwise(capsys, tmp_path, curves, scan):
+    np.save(tmp_path / "scan.npy", scan)
+    told = (tmp_path / "scan.npy", "--width", "160", "--checkpoint", curves)
+    silent, zero, other = (
+        reading(capsys, *told, *bias) for bias in ((), ("--bias", "0"), ("--bias", "0.04"))
+    )
+    unknown = "its bias is not known and taken as zero; --bias states it"
+    assert set(silent["doubts"]) == {*zero["doubts"], unknown}
+    assert silent["U"] == zero["U"]
+    assert unknown not in [*zero["doubts"], *other["doubts"]]
+
+
+def test_every_table_of_a_folder_is_read(capsys, tmp_path, curves):
+    for U in (1.0, 2.0):
+        (tmp_path / f"map-U{U}.txt").write_text(ldos_table(U))
+    (tmp_path / "README.md").write_text("no table")
+    assert main(["predict", str(tmp_path), "--checkpoint", str(curves)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("\t")[0] for line in lines] == [str(tmp_path / f"map-U{U}.txt") for U in (1.0, 2.0)]
+    (tmp_path / "none").mkdir()
+    assert "no LDOS table found" in refusal(capsys, "predict", tmp_path / "none", "--checkpoint", curves)
 
 
 @pytest.mark.parametrize(
@@ -347,7 +388,8 @@ def test_scans_are_levelled_registered_and_read(capsys, caplog, tmp_path, checkp
         found = read_scan_image(path, TwistedBilayer(), SIZE, width=160.0)
         said = capsys.readouterr().out
         U = predict(checkpoint, found[None]).U[0]
-        assert said == f"{path}\tU = {U:.3f} eV\tno interval\tnot calibrated\n"
+        unknown = "its bias is not known and taken as zero; --bias states it"
+        assert said == f"{path}\tU = {U:.3f} eV\tno interval\tnot calibrated; {unknown}\n"
         steps = caplog.text
         assert "channel image, 250 x 250 pixels over 160 x 160 Å, levelled by a plane" in steps
         assert "graphene's lattice at" in steps and "twist 3.48°" in steps and "moiré period 40" in steps
@@ -359,7 +401,7 @@ def test_scans_are_levelled_registered_and_read(capsys, caplog, tmp_path, checkp
         ("plain.dat", [], "plain.dat does not say how wide the scan is"),
         ("plain.dat", ["--width", "0"], "plain.dat is 0 x 0 Å"),
         ("sized.txt", ["--channel", "current"], "sized.txt has no channel 'current'; it holds image"),
-        ("sized.txt", ["--bias", "0.1"], "sized.txt does not say its bias"),
+        ("sized.txt", ["--bias", "nan"], "bias nan V is no bias of sized.txt"),
         ("sized.txt", ["--width", "1000"], "sized.txt shows a twist of 0.56°, too far from the 3.48°"),
     ],
 )

@@ -122,9 +122,9 @@ def _choose_channel(path: Path, available: tuple[str, ...], channel: str | None)
 
 def _choose_bias(path: Path, available: NDArray[np.float64], bias: float | None) -> int:
     """Position of the wanted bias, of the one closest to zero without a wish; -1 where none is stated."""
+    if bias is not None and not np.isfinite(bias):
+        raise ValueError(f"bias {bias:g} V is no bias of {path.name}; a finite one is needed.")
     if not available.size:
-        if bias is not None:
-            raise ValueError(f"{path.name} does not say its bias, so none can be chosen.")
         return -1
     if not np.isfinite(available).all():
         raise ValueError(f"{path.name} states a bias that is not a number.")
@@ -197,7 +197,8 @@ def read_stm(
         Name of the channel or a part of it that no other channel shares. None takes the first that looks
         like a lock-in's dI/dV, then the topography, then the first of all.
     bias : float or None
-        In V, at or near a bias of the file. None takes the bias of a scan, or the smallest of a grid.
+        In V, at or near a bias of the file, or that of a file that does not say it. None takes the bias of a
+        scan, or the smallest of a grid.
     width : float or None
         Width of the scan in Å, for files that do not say it; it overrides one that they say.
 
@@ -228,7 +229,7 @@ def read_stm(
         values=values,
         size=(across, along * share),
         angle=float(recording.angle),
-        bias=float(recording.bias[position]) if position >= 0 else float("nan"),
+        bias=float(recording.bias[position]) if position >= 0 else float("nan" if bias is None else bias),
         channel=name,
         unit=recording.units[name],
         channels=channels,

@@ -1,5 +1,6 @@
 """Where the atoms of the simulated cell lie in a scan, from the Bragg peaks of the scan."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +58,8 @@ def register(scan: STMMap, cell: TwistedBilayer, topography: STMMap | None = Non
     what they are in the simulation. Without resolved atoms the satellites alone give map and corners.
 
     AA regions are where the moiré deviates most from its mean. A state that breaks the sixfold symmetry
-    can be brightest elsewhere (`Registration.sixfold`); a topography, where AA regions stand out, then helps.
+    can be brightest elsewhere (`Registration.sixfold`); a topography, where AA regions stand out, then helps,
+    unless it was recorded at constant height and shows no moiré itself.
 
     Parameters
     ----------
@@ -76,9 +78,10 @@ def register(scan: STMMap, cell: TwistedBilayer, topography: STMMap | None = Non
     ValueError
         If no moiré lattice stands out of the noise.
     """
-    moire = find_moire(topography or scan)
-    graphene = _resolved(scan)
-    corner = _extremum(moire, np.abs if topography is None else np.positive)
+    guide = topography and _resolved(topography, find_moire)
+    moire = guide or find_moire(scan)
+    graphene = _resolved(scan, find_graphene)
+    corner = _extremum(moire, np.positive if guide else np.abs)
     corners = _sites(moire, scan, corner)
     others = corner + np.array([[1.0], [2.0]]) * (np.array([1, 2]) @ moire.lattice) / 3
     sixfold = 1 - np.abs(_wave(moire, others)).max() / abs(_wave(moire, corner))
@@ -93,9 +96,9 @@ def register(scan: STMMap, cell: TwistedBilayer, topography: STMMap | None = Non
     return Registration(graphene, moire, fits[mirrored], mirrored, corners, float(sixfold))
 
 
-def _resolved(scan: STMMap) -> BraggLattice | None:
+def _resolved(scan: STMMap, find: Callable[[STMMap], BraggLattice]) -> BraggLattice | None:
     try:
-        return find_graphene(scan)
+        return find(scan)
     except ValueError:
         return None
 

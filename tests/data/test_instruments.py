@@ -103,13 +103,29 @@ def test_a_bias_is_chosen_from_a_grid(tmp_path, position):
     [
         ("grid.3ds", 0.2, "bias 0.2 V is not in grid.3ds; it was recorded at -0.06 to 0.06 V"),
         ("scan.sxm", -0.02, "bias -0.02 V is not in scan.sxm; it was recorded at 0.02 V"),
-        ("matrix.txt", 0.02, "matrix.txt does not say its bias"),
-        ("grid.3ds", float("nan"), "bias nan V is not in grid.3ds"),
+        ("matrix.txt", float("inf"), "bias inf V is no bias of matrix.txt"),
+        ("grid.3ds", float("nan"), "bias nan V is no bias of grid.3ds"),
     ],
 )
 def test_a_bias_that_was_not_recorded_is_refused(tmp_path, name, bias, message):
     with pytest.raises(ValueError, match=message):
         read_stm(WRITERS[name](tmp_path / name), bias=bias)
+
+
+def test_a_file_that_does_not_say_its_bias_may_be_told(tmp_path):
+    path = write_text(tmp_path / "matrix.txt")
+    assert np.isnan(read_stm(path).bias)
+    assert read_stm(path, bias=0.04).bias == 0.04
+
+
+@pytest.mark.parametrize(("missing", "lines"), [(1, NY - 1), (14 * NX, NY - 1), (14 * NX + 1, NY - 2)])
+def test_a_grid_that_was_stopped_shows_its_whole_lines(tmp_path, missing, lines):
+    """A point has 14 values here."""
+    path = write_3ds(tmp_path / "grid.3ds")
+    path.write_bytes(path.read_bytes()[: -4 * missing])
+    scan = read_stm(path, bias=SWEEP[2])
+    np.testing.assert_allclose(scan.values, SPECTRA[2][:lines], rtol=FLOAT32)
+    assert scan.size == pytest.approx((SIZE[0], SIZE[1] * lines / NY))
 
 
 def test_the_topography_of_a_grid_has_no_bias_axis(tmp_path):
@@ -151,8 +167,8 @@ def test_each_kind_of_damage_is_named(tmp_path):
     short.write_bytes(short.read_bytes()[:-8])
     _refused(short, "declares 4 images of 12 x 10 pixels, but 478 values follow")
     short = write_3ds(tmp_path / "short.3ds")
-    short.write_bytes(short.read_bytes()[:-8])
-    _refused(short, "declares 12 x 10 spectra of 4 points in 2 channels, but only 1678 values follow")
+    short.write_bytes(short.read_bytes()[: -4 * 14 * NX * (NY - 1) - 8])
+    _refused(short, "declares 12 x 10 spectra of 4 points in 2 channels, but only 166 values follow")
     _refused(write_3ds(tmp_path / "height.3ds", sweep="Z (m)"), "only sweeps of the bias")
     alone = write_matrix(tmp_path / "run--1_1.Z_mtrx")
     (tmp_path / "run_0001.mtrx").unlink()

@@ -149,6 +149,14 @@ def test_a_file_is_read_with_the_help_of_its_own_topography(tmp_path):
     assert likeness(read_scan_image(tmp_path / "map.gwy", CELL, channel="topo")) > 0.99
 
 
+@pytest.mark.parametrize("noise", [0.0, 1e-12])
+def test_a_topography_at_constant_height_is_no_hindrance(noise):
+    scan = level(scan_of(turned(0.4)))
+    height = noise * np.random.default_rng(3).normal(size=scan.values.shape)
+    found = register(scan, CELL, level(replace(scan, values=height, unit="m")))
+    np.testing.assert_array_equal(found.corners, register(scan, CELL).corners)
+
+
 def test_a_pattern_without_a_sixfold_centre_says_so():
     assert register(level(scan_of(np.eye(2))), CELL).sixfold == pytest.approx(0.5, abs=0.05)
     first, second = CELL.reciprocal
