@@ -182,7 +182,11 @@ def complete(sweep):
     """Samples of page 07: one filling, up to 5 eV, at values of U that every branch has."""
     inside = sweep.U.values <= 5
     starts = np.unique(sweep.start.values[inside])
-    U = [u for u in np.unique(sweep.U.values[inside]) if set(sweep.start.values[sweep.U.values == u]) == set(starts)]
+    U = [
+        u
+        for u in np.unique(sweep.U.values[inside])
+        if set(sweep.start.values[sweep.U.values == u]) == set(starts)
+    ]
     return np.flatnonzero(np.isin(sweep.U.values, U))
 
 
@@ -225,7 +229,7 @@ def test_the_onset_without_the_long_range_interaction(glued):
         there = left(values["nb07_moment_uc"], degree)
         assert all(there < 0.2 * left(values["nb07_moment_uc"] + shift, degree) for shift in (-0.4, 0.4))
     holds = values["nb07_moment_low"] <= onset[1] and values["nb07_moment_high"] >= onset[0]
-    narrow = values["nb07_moment_high"] - values["nb07_moment_low"] < 1
+    narrow = values["nb07_moment_high"] - values["nb07_moment_low"] < values["nb07_widest"]
     found = holds and narrow and values["nb07_moment_p"] <= 0.05
     assert values["nb07_moment_verdict"] == ("finds" if found else "misses")
 
@@ -243,15 +247,17 @@ def test_claims_about_bends_follow_from_the_numbers(glued):
     allowed = binom.ppf(0.975, values["nb07_chance_courses"], 0.05)
     assert values["nb07_chance_allowed"] == allowed
     for name in ("smooth", "shuffled"):
-        if values[f"nb07_{name}"] == "passes":
-            assert values[f"nb07_{name}_alarms"] <= allowed
+        assert values[f"nb07_{name}"] == ("pass" if values[f"nb07_{name}_alarms"] <= allowed else "fail")
 
 
 def test_claims_about_components_follow_from_the_numbers(glued):
     values = glued("07_pca_crossover")
     branch = values["nb07_pc2_branch"] > values["nb07_pc2_U"]
-    assert values["nb07_pc2_follows"] == ("the branch more than $U$" if branch else "$U$ more than the branch")
+    assert values["nb07_pc2_follows"] == (
+        "the branch more than $U$" if branch else "$U$ more than the branch"
+    )
     assert ("PC 2" in values["nb07_branch_components"]) == branch
     assert float(values["nb07_state_broken"]) < 1e-6, "no start breaks C3, and the page says so"
     assert values["nb07_channel_A"] + values["nb07_channel_B"] == pytest.approx(100, abs=1e-3)
-    assert (values["nb07_strain_nuisances"] == "none") == (values["nb07_strain_share"] == 0)
+    if values["nb07_strain_pc"] in values["nb07_strain_nuisances"]:
+        assert values["nb07_strain_turned"] > 50
