@@ -103,6 +103,11 @@ def page(root: Path, name: str) -> str:
     return (root / "_build" / "html" / f"{name}.html").read_text()
 
 
+def words(root: Path, name: str) -> str:
+    """What a reader of the page sees."""
+    return " ".join(unescape(re.sub("<[^>]+>", "", page(root, name))).split())
+
+
 def test_the_book_holds_what_the_profile_asked_for(template):
     assert "Twice U is <span" in page(template, "book/intro")
     assert "8.00" in page(template, "book/intro")
@@ -149,7 +154,7 @@ def test_a_page_says_what_it_was_made_from(template):
 
 def test_a_page_that_quotes_others_says_what_they_were_made_from(template):
     for name in ("book/intro", "book/claims"):
-        made = unescape(re.sub("<[^>]+>", "", page(template, name)))
+        made = words(template, name)
         assert "How this page was made" in made
         assert "for all 2 notebooks" in made
         assert "python -m stm_core study --profile quick" in made
@@ -214,7 +219,7 @@ def test_one_page_runs_again_with_another_value(root, ran):
 
 def test_what_one_page_was_given_is_told_on_those_that_quote_it(root):
     run_study(root, only=["00"], overrides={"U": 3.9, "dataset": str(root / "constraints.txt")})
-    made = unescape(re.sub("<[^>]+>", "", page(root, "book/intro")))
+    made = words(root, "book/intro")
     assert "quick, with U = 3.9, dataset = 'constraints.txt' on 00_first" in made
     assert "--profile quick --only 00_first -p U 3.9 -p dataset constraints.txt" in made
     assert str(root) not in made
@@ -226,9 +231,9 @@ def test_a_claim_that_is_not_borne_out_is_told_and_fails_only_where_that_was_ask
     assert told == ["not borne out: Twice is more. (doubled > 7: 5 > 7)"]
     with pytest.raises(ClaimsNotBorneOut, match=r"'Twice is more\.' \(doubled > 7: 6 > 7\)"):
         run_study(root, only=["00"], overrides={"U": 3.0}, strict=True)
-    assert "6 > 7" in unescape(page(root, "book/claims")), "the book is built all the same"
+    assert "6 > 7" in words(root, "book/claims"), "the book is built all the same"
     run_study(root, strict=True)
-    assert "8 > 7" in unescape(page(root, "book/claims"))
+    assert "8 > 7" in words(root, "book/claims")
 
 
 @pytest.mark.parametrize(

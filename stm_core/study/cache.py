@@ -16,7 +16,7 @@ from stm_core.study.library import Library
 from stm_core.study.pages import Page
 
 PROVENANCE = "stm_core"
-"""Entry of a notebook's metadata: what an executed copy was made from, or what the page usually takes."""
+"""Entry of a notebook's metadata: what an executed copy was made from, or what a page says of itself."""
 
 WRITTEN = ("checkpoints", "ship")
 """Parameters that name a folder to write into. Networks there are named after what they were trained with."""
@@ -75,9 +75,11 @@ def inputs_of(root: Path, page: Page) -> Inputs:
     """
     shipped = [path for room in _SHIPPED for path in _files(root / "notebooks" / room)]
     data = digest_of(shipped, root, *(digest_of(_files(path), path.parent) for path in _named(root, page)))
-    code = digest_of([*_reached(root, page), root / "constraints.txt"], root)
+    notebook = nbformat.read(page.source, as_version=4)
+    code = digest_of([*_reached(root, page.name, notebook), root / "constraints.txt"], root)
     given = yaml.safe_dump(dict(page.parameters))
-    key = digest_of([page.source], root, data, code, given, sys.version)
+    notebook.metadata.pop(PROVENANCE, None)  # what a page says of itself changes nothing that it computes
+    key = digest_of([], root, nbformat.writes(notebook), data, code, given, sys.version)
     return Inputs(digest_of([], root, given)[:8], data, code, key)
 
 
@@ -103,12 +105,12 @@ def names_a_file(page: Page, key: str) -> bool:
     return page.declared[key] == "" or key in WRITTEN
 
 
-def _reached(root: Path, page: Page) -> list[Path]:
-    cells = nbformat.read(page.source, as_version=4).cells
+def _reached(root: Path, name: str, notebook: nbformat.NotebookNode) -> list[Path]:
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     try:
-        return Library(root).reached_by("\n".join(cell.source for cell in cells if cell.cell_type == "code"))
+        return Library(root).reached_by(code)
     except SyntaxError as error:
-        raise NotebookFailed(f"{page.name} holds a line that is not Python: {error.text}") from error
+        raise NotebookFailed(f"{name} holds a line that is not Python: {error.text}") from error
 
 
 def copy_of(build: Path, page: Page, inputs: Inputs) -> Path:

@@ -75,8 +75,8 @@ def run_study(
     if strict and not book and (only or start):
         raise ValueError("claims are those of all pages: strict goes with a book or with no choice of pages")
     build = (output or root).resolve() / "_build"
-    claims = read_claims(root / "book" / "claims.yml")
     pages = read_pages(root, profile)
+    claims = read_claims(root / "book" / "claims.yml")
     names = [page.name for page in pages]
     only = [called(name, names) for name in only]
     pages = lay(overrides or {}, only, pages)

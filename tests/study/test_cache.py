@@ -98,6 +98,17 @@ def test_code_out_of_reach_and_another_value_of_what_is_in_it(root):
     assert other.key != before.key and other.settings != before.settings
 
 
+def test_what_a_page_says_of_itself_does_not_count_and_what_it_says_does(root):
+    before = inputs_of(root, page(root))
+    notebook = nbformat.read(page(root).source, as_version=4)
+    notebook.metadata["stm_core"] = {"seconds": 50, "part": "Another"}
+    nbformat.write(notebook, page(root).source)
+    assert inputs_of(root, page(root)) == before
+    notebook.cells[0].source += "\n# more"
+    nbformat.write(notebook, page(root).source)
+    assert inputs_of(root, page(root)).key != before.key
+
+
 def test_a_file_that_is_not_there_is_named(root):
     with pytest.raises(FileNotFoundError, match=r"00_first: there is no record nowhere\.json"):
         inputs_of(root, page(root, record="nowhere.json"))

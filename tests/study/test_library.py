@@ -66,6 +66,7 @@ def reached(library: Library, code: str) -> set[str]:
         ("import stm_core\nprint(stm_core.__version__)", ""),
         ("import stm_core\nstm_core.low.one()", "used helper"),
         ("room = 'stm_core.low.late'", "late"),
+        ("discover('stm_core.low')", "used helper unused late"),
         ("from stm_core.high import dynamic", "dynamic late"),
         # What cannot be told takes all of the room, or of the library.
         ("import stm_core.low", "used helper unused late"),
