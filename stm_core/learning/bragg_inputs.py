@@ -68,6 +68,12 @@ class BraggConfig(InputConfig):
             raise ValueError(f"Bragg amplitudes {which} and must not be infinite")
         return array
 
+    def singles(self, inputs: np.ndarray) -> list[np.ndarray]:
+        if not self.partial or len(self.bias) == 1:
+            return []
+        alone = np.eye(len(self.bias), dtype=bool)[:, :, None]
+        return [np.where(one, inputs, np.float32(np.nan)) for one in alone]
+
     def of_amplitudes(self, amplitudes: ArrayLike) -> np.ndarray:
         """Inputs from complex amplitudes (..., n_bias, 1 + 6 n_stars) at `star_vectors`, G = 0 first."""
         values = np.asarray(amplitudes)

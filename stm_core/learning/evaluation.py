@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 from stm_core.learning.checkpoints import Regressor, load_checkpoint
+from stm_core.learning.registry import Model
 from stm_core.learning.training import FitResult, read_in_batches
 from stm_core.learning.uncertainty import Prediction
 
@@ -62,8 +63,11 @@ def predict(trained: Trained, inputs: ArrayLike) -> Prediction:
     if calibration is None or reading.novelty is None:
         unknown = np.full(len(U), np.nan)
         return Prediction(U, np.full(len(U), -np.inf), np.full(len(U), np.inf), unknown)
-    half = calibration.factor * spread
-    return Prediction(U, U - half, U + half, reading.novelty.double().numpy() / calibration.limit)
+    factor, limit = calibration.scales(np.asarray(inputs))
+    model = regressor.model
+    ends = model.limits if isinstance(model, Model) else (-np.inf, np.inf)
+    low, high = (np.clip(U + sign * factor * spread, *ends) for sign in (-1, 1))
+    return Prediction(U, low, high, reading.novelty.double().numpy() / limit)
 
 
 @dataclass(frozen=True)

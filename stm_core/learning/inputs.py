@@ -168,6 +168,10 @@ class InputConfig:
         """Inputs as a float32 array (n, ...); ValueError if they are none of this model's."""
         raise NotImplementedError
 
+    def singles(self, inputs: np.ndarray) -> list[np.ndarray]:
+        """Inputs (n, ...) with all but one bias missing, for each; none if all biases are needed."""
+        return []
+
     def tensor(self, inputs: ArrayLike) -> torch.Tensor:
         """Checked inputs as the model's tensor."""
         return torch.from_numpy(self.check(inputs))

@@ -60,6 +60,11 @@ class Model(nn.Module):
         U = self(inputs)
         return Reading(U, torch.ones_like(U))
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Between which U (eV) the model can answer."""
+        return -np.inf, np.inf
+
     def restore(self, weights: dict[str, torch.Tensor]) -> None:
         """Take the weights of a checkpoint."""
         self.load_state_dict(weights)

@@ -40,9 +40,9 @@ def figures(U: ArrayLike, prediction: Prediction, seed: int = 0) -> dict[str, An
     dict
         ``mae``, ``rmse``, ``median``, ``p95``, ``bias`` (eV), ``r2`` and ``n``; ``mae_low`` and ``mae_high``,
         the 90 % bootstrap interval over values of U; ``snapping``, the share within 0.1 eV of an integer, and
-        ``snapping_true``, that of the true U; ``coverage`` and ``width`` (eV) of the 90 % interval and
-        ``in_range``, the share with that verdict, all three None without calibration; ``per_interval``, the
-        number, MAE, coverage and width in each unit interval of U.
+        ``snapping_true``, that of the true U; ``coverage``, mean ``width`` and ``width_median`` (eV) of the
+        90 % interval and ``in_range``, the share with that verdict, all None without calibration;
+        ``per_interval``, the number, MAE and these in each unit interval of U.
     """
     true = np.asarray(U, dtype=float)
     found: dict[str, Any] = evaluate(true, prediction.U).as_dict()
@@ -66,10 +66,11 @@ def figures(U: ArrayLike, prediction: Prediction, seed: int = 0) -> dict[str, An
 
 def _sureness(true: np.ndarray, prediction: Prediction) -> dict[str, float | None]:
     if not np.isfinite(prediction.novelty).all():
-        return {"coverage": None, "width": None, "in_range": None}
+        return {"coverage": None, "width": None, "width_median": None, "in_range": None}
     return {
         "coverage": coverage(prediction, true),
         "width": float(np.mean(prediction.high - prediction.low)),
+        "width_median": float(np.median(prediction.high - prediction.low)),
         "in_range": float(prediction.in_range.mean()),
     }
 

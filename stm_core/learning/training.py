@@ -171,7 +171,8 @@ def fit(
     if in_turn:
         result.model.calibration = _left_out(model, train, labels, config, device)
     elif apart is not None:
-        result.model.calibration = Calibration.of(*_misread(result.model, *apart))
+        whole, *alone = _misread(result.model, *apart)
+        result.model.calibration = Calibration.of(*whole, alone=alone)
     if path is not None:
         write_checkpoint(_finished(result, identity), path)
     return result
@@ -239,10 +240,16 @@ def _familiarise(regressor: Regressor, train: Labelled) -> None:
 
 
 def _misread(regressor: Regressor, inputs: np.ndarray, U: np.ndarray) -> np.ndarray:
-    """Error, spread and novelty (3, n) of samples that the model never saw."""
-    found = read_in_batches(regressor, inputs)
-    novelty = cast(torch.Tensor, found.novelty)
-    return torch.stack([found.U.double() - torch.as_tensor(U), found.spread, novelty]).numpy()
+    """Error, spread and novelty of samples that the model never saw, (n_sets, 3, n).
+
+    The first set is that of all biases; each bias by itself follows, for a model that reads one alone.
+    """
+    missed = []
+    for seen in [inputs, *cast(Model, regressor.model).config.singles(inputs)]:
+        found = read_in_batches(regressor, seen)
+        novelty = cast(torch.Tensor, found.novelty)
+        missed.append(torch.stack([found.U.double() - torch.as_tensor(U), found.spread, novelty]).numpy())
+    return np.stack(missed)
 
 
 def _left_out(
@@ -256,7 +263,8 @@ def _left_out(
             model, train[0][rest], train[1][rest], None, config, None, False, device, False, branch[rest]
         )
         scores.append(_misread(others.model, train[0][~rest], train[1][~rest]))
-    return Calibration.of(*np.concatenate(scores, axis=1))
+    whole, *alone = np.concatenate(scores, axis=2)
+    return Calibration.of(*whole, alone=alone)
 
 
 def _finished(result: FitResult, identity: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ but keeps an estimator and its calibration data, where a checkpoint needs the on
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +36,8 @@ class Prediction:
     U : numpy float array
         In eV.
     low, high : numpy float array
-        Ends of the 90 % interval in eV; infinite where the model was never calibrated.
+        Ends of the 90 % interval in eV, within the range that the model can answer; infinite where it was
+        never calibrated.
     novelty : numpy float array
         How unlike the calibration set the input is: above 1 is out of range. NaN without calibration.
     """
@@ -101,26 +103,51 @@ class Calibration:
     Attributes
     ----------
     factor : float
-        Half the interval over the model's spread.
+        Half the interval over the model's spread; infinite where too few samples calibrated.
     limit : float
         Novelty up to which an input is in range.
+    alone : tuple of (float, float)
+        Both for each of the model's biases by itself, where the model reads them so.
     """
 
     factor: float
     limit: float
+    alone: tuple[tuple[float, float], ...] = ()
 
     @classmethod
-    def of(cls, error: ArrayLike, spread: ArrayLike, novelty: ArrayLike) -> Calibration:
-        """From the errors (eV), spreads (eV) and novelties (n,) of samples that the model never saw."""
+    def of(
+        cls, error: ArrayLike, spread: ArrayLike, novelty: ArrayLike, alone: Iterable[ArrayLike] = ()
+    ) -> Calibration:
+        """From the errors (eV), spreads (eV) and novelties (n,) of samples that the model never saw.
+
+        `alone` has the three (3, n) for each bias by itself.
+        """
         scores = np.abs(np.asarray(error, dtype=float)) / np.asarray(spread, dtype=float)
-        return cls(conformal_quantile(scores, COVERAGE), conformal_quantile(novelty, 1 - FALSE_ALARM))
+        # Too few samples promise no interval, but the least familiar of them is a limit all the same.
+        limit = min(conformal_quantile(novelty, 1 - FALSE_ALARM), float(np.max(novelty)))
+        singles = [cls.of(*np.asarray(each)) for each in alone]
+        return cls(
+            conformal_quantile(scores, COVERAGE), limit, tuple((one.factor, one.limit) for one in singles)
+        )
+
+    def scales(self, inputs: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Factor and limit of each of some inputs (n, ...).
+
+        Where biases are missing (NaN), those of the worst of the measured ones by itself.
+        """
+        scale = np.tile([self.factor, self.limit], (len(inputs), 1))
+        if self.alone:
+            missing = np.isnan(inputs).all(axis=-1)
+            worst = np.where(missing[..., None], -np.inf, np.array(self.alone)).max(axis=1)
+            scale = np.where(missing.any(axis=1)[:, None], worst, scale)
+        return scale[:, 0], scale[:, 1]
 
 
 def conformal_quantile(scores: ArrayLike, share: float) -> float:
-    """What a new score stays below with probability `share`, or the largest of too few scores (n,)."""
+    """What a new score stays below with probability `share`; infinite for too few scores (n,)."""
     ordered = np.sort(np.asarray(scores, dtype=float))
     rank = int(np.ceil((len(ordered) + 1) * share))
-    return float(ordered[min(rank, len(ordered)) - 1])
+    return float(ordered[rank - 1]) if rank <= len(ordered) else np.inf
 
 
 def coverage(prediction: Prediction, U: ArrayLike) -> float:

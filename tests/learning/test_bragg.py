@@ -11,6 +11,7 @@ from stm_core.learning import (
     BraggConfig,
     TrainingConfig,
     build_model,
+    coverage,
     evaluate,
     fit,
     load_checkpoint,
@@ -137,6 +138,29 @@ def test_what_lies_on_no_curve_is_novel():
     assert not strange.in_range.any()
 
 
+@pytest.mark.parametrize("measured", [(0,), (1,), (2,), (0, 1, 2)])
+def test_an_interval_keeps_its_promise_at_every_set_of_biases(measured):
+    def seen(U, seed):
+        inputs = amplitudes(U, noise=2e-3, seed=seed)
+        inputs[:, [k for k in range(3) if k not in measured]] = np.nan
+        return inputs
+
+    rng = np.random.default_rng(4)
+    apart, unseen = rng.uniform(0, 5, 400), rng.uniform(0, 5, 2000)
+    levels = np.linspace(0, 5, 11)
+    whole = amplitudes(apart, noise=2e-3, seed=5), apart
+    result = fit(model(), amplitudes(levels), levels, calibration=whole)
+    found = predict(result, seen(unseen, 6))
+    assert coverage(found, unseen) == pytest.approx(0.9, abs=0.04)
+    assert found.low.min() >= 0 and found.high.max() <= 6
+
+
+def test_curves_that_one_sample_calibrates_say_their_whole_range():
+    result = fit(model(), amplitudes(LEVELS), LEVELS, calibration=(amplitudes([2.5]), [2.5]))
+    found = predict(result, amplitudes([1.5, 3.5]))
+    np.testing.assert_allclose([found.low, found.high], [[0, 0], [6, 6]])
+
+
 def test_noise_is_weighed_by_what_each_amplitude_suffers():
     """With two amplitudes of unequal noise, χ² with their variances beats the two taken alike."""
     rng = np.random.default_rng(3)
@@ -159,7 +183,8 @@ def test_noise_is_weighed_by_what_each_amplitude_suffers():
 def test_every_model_comes_back_from_its_checkpoint(name, tmp_path):
     inputs = amplitudes(LEVELS)
     path = tmp_path / "model.pt"
-    apart = amplitudes(LEVELS[:-1] + 0.5), LEVELS[:-1] + 0.5
+    between = np.linspace(0.25, 4.75, 10)
+    apart = amplitudes(between), between
     result = fit(
         model(name), inputs, LEVELS, config=PIXEL, checkpoint=path, calibration=apart, progress=False
     )

@@ -48,8 +48,20 @@ def test_the_interval_covers_as_promised_whatever_the_errors_are(heavy):
     assert np.mean(covered) == pytest.approx(0.9, abs=0.01)
 
 
-def test_too_few_errors_give_the_largest():
-    assert conformal_quantile([0.3, 0.1], 0.9) == 0.3
+def test_too_few_errors_promise_nothing():
+    assert conformal_quantile(np.arange(8.0), 0.9) == np.inf
+    assert conformal_quantile(np.arange(9.0), 0.9) == 8.0
+    few = Calibration.of([0.1], [1.0], [2.0])
+    assert few.factor == np.inf and few.limit == 2.0
+
+
+def test_a_bias_by_itself_has_a_factor_of_its_own():
+    calibration = Calibration(1.0, 10.0, ((2.0, 20.0), (3.0, 15.0), (5.0, 50.0)))
+    inputs = np.ones((4, 3, 2))
+    inputs[1, 1:] = inputs[2, [0, 2]] = inputs[3, 2] = np.nan
+    factor, limit = calibration.scales(inputs)
+    np.testing.assert_array_equal(factor, [1, 2, 3, 3])
+    np.testing.assert_array_equal(limit, [10, 20, 15, 20])
 
 
 def test_the_distance_to_the_training_is_mahalanobis_s():

@@ -106,6 +106,10 @@ class BraggCurves(Solved):
         for name, tensor in made.items():  # from what is kept, so not kept themselves
             self.register_buffer(name, tensor, persistent=False)
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        return float(self.grid[0]), float(self.grid[-1])
+
     def features(self, inputs: torch.Tensor) -> torch.Tensor:
         """Amplitudes (n, n_bias * n_stars) as they are."""
         return inputs.flatten(1)
