@@ -65,14 +65,25 @@ class NoiseStudy:
 
     @property
     def asked(self) -> NDArray[np.int64]:
-        """Positions of the states that are read, evenly over the sweep."""
-        U = self.ds["U"].values
-        test = np.flatnonzero(self.settings.split(U).test & (self.highest >= U))
+        """Positions of the states that are read, evenly over the sweep up to the largest U."""
+        return self._evenly(self.ds["U"].values <= self.highest)
+
+    @property
+    def beyond(self) -> NDArray[np.int64]:
+        """Positions of test states above the largest U, which only the pooled errors in noise include."""
+        return self._evenly(self.ds["U"].values > self.highest)
+
+    def _evenly(self, wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
+        test = np.flatnonzero(self.settings.split(self.ds["U"].values).test & wanted)
         return test[np.linspace(0, len(test) - 1, min(len(test), self.n_states)).astype(int)]
 
-    def bounds(self) -> pd.DataFrame:
-        """Cramér–Rao bound of each asked state (rows) at unit noise of a pixel, by bias and for "all"."""
-        known = information(self.ds, replace(self.exposure, noise=1.0), self.asked)
+    def bounds(self, states: NDArray[np.int64] | None = None) -> pd.DataFrame:
+        """Cramér–Rao bound of each state (rows; the asked by default) at unit noise of a pixel.
+
+        Columns are the biases and "all".
+        """
+        chosen = self.asked if states is None else states
+        known = information(self.ds, replace(self.exposure, noise=1.0), chosen)
         of_one = pd.DataFrame(1 / np.sqrt(known), columns=self.ds["bias"].values)
         return of_one.assign(all=1 / np.sqrt(known.sum(axis=1)))
 
@@ -85,7 +96,10 @@ class NoiseStudy:
         return build_model("bragg", bias=(bias,), n_stars=config.n_stars, i=config.i, spacing=config.spacing)
 
     def in_white_noise(self, levels: Sequence[float]) -> pd.DataFrame:
-        """Root mean square error of U, and its ratio to the bound, both medians over states.
+        """Root mean square error of U, and its ratio to the bound: medians over states, and pooled.
+
+        A median hides the few readings that land on a wrong branch; the root mean square over all states,
+        over that of their bounds, does not.
 
         Parameters
         ----------
@@ -96,21 +110,25 @@ class NoiseStudy:
         -------
         pandas DataFrame
             One row for each model and level, with columns ``model``, ``level``, ``rms`` (eV), ``bound`` (eV)
-            and ``ratio``.
+            and ``ratio``, medians over the asked states; ``pooled``, the ratio over these together, and
+            ``pooled_all``, over those beyond the largest U as well.
         """
-        rng, bounds = np.random.default_rng(self.seed), self.bounds()
-        informative = bounds.drop(columns="all").median().idxmin()
+        states, n_asked = np.concatenate([self.asked, self.beyond]), len(self.asked)
+        rng, bounds = np.random.default_rng(self.seed), self.bounds(states)
+        informative = bounds.drop(columns="all")[:n_asked].median().idxmin()
         rows = []
         for name, model, limit, trained in self._readers(levels, float(informative), rng):
             for level in levels:
-                seen = noisy_samples(model.config, self._asked_of, self._at(level), rng, _DRAWS)
+                seen = noisy_samples(model.config, self.ds.isel(sample=states), self._at(level), rng, _DRAWS)
                 error = predict(trained(level), seen.inputs).U - seen.U
-                rms = np.sqrt((error.reshape(len(self.asked), -1) ** 2).mean(axis=1))
+                rms = np.sqrt((error.reshape(len(states), -1) ** 2).mean(axis=1))
                 bound = level * bounds["all" if limit == "all" else informative].to_numpy()
                 row = {
-                    "rms": np.median(rms),
-                    "bound": np.nanmedian(bound),
-                    "ratio": np.nanmedian(rms / bound),
+                    "rms": np.median(rms[:n_asked]),
+                    "bound": np.nanmedian(bound[:n_asked]),
+                    "ratio": np.nanmedian((rms / bound)[:n_asked]),
+                    "pooled": _pooled(rms[:n_asked], bound[:n_asked]),
+                    "pooled_all": _pooled(rms, bound),
                 }
                 rows.append({"model": name, "level": level, **{key: float(v) for key, v in row.items()}})
         return pd.DataFrame(rows)
@@ -202,6 +220,12 @@ class NoiseStudy:
         part = self.learned.isel(sample=slice(None, None, every))
         seen = [scanned_samples(model.config, part, imperfect, rng, self.exposure) for _ in range(draws)]
         return _fitted(model, seen)
+
+
+def _pooled(rms: NDArray, bound: NDArray) -> float:
+    """Root mean square of the errors over that of the bounds, of states (n,) whose bound is known."""
+    known = np.isfinite(bound)
+    return float(np.sqrt((rms[known] ** 2).mean() / (bound[known] ** 2).mean()))
 
 
 def _fitted(model: Model, seen: Sequence[Samples], config: TrainingConfig | None = None) -> Trained:

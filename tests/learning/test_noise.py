@@ -16,6 +16,7 @@ from stm_core.learning import (
     scanned_samples,
     star_vectors,
 )
+from stm_core.learning.noise_study import _pooled
 
 N_STARS = 3
 
@@ -99,6 +100,8 @@ def test_the_tip_passes_less_of_shorter_waves(ds, config):
 def test_curves_taught_by_noise_come_near_the_bound_and_clean_ones_do_not(ds):
     study = NoiseStudy(ds, Exposure(pixels=32, pixel=0.5), n_states=4)
     found = study.in_white_noise([0.3]).set_index("model")
+    assert len(study.beyond) and ds.U.values[study.beyond].min() > study.highest
+    assert (found[["pooled", "pooled_all"]] > 0).all(axis=None)
     assert 0.5 < found.loc["curves", "ratio"] < found.loc["curves, trained on clean maps", "ratio"]
     assert found.loc["curves", "bound"] <= found.loc["curves, one bias", "bound"]
 
@@ -115,3 +118,9 @@ def test_bad_days_are_read_at_one_bias_and_at_all(ds):
         assert errors.shape == (2, len(study.asked)) and np.isfinite(errors).all()
         assert not np.array_equal(*errors)  # every day is another one
         assert np.array_equal(errors, study.on_a_bad_day(bias, draws=1, readings=2))
+
+
+def test_pooled_errors_are_root_mean_squares_over_those_of_the_bounds():
+    # One reading of four is on a wrong branch, which a median would not see; one has no bound.
+    rms, bound = np.array([1.0, 1.0, 1.0, 13.0, 50.0]), np.array([1.0, 1.0, 1.0, 1.0, np.nan])
+    assert _pooled(rms, bound) == pytest.approx(np.sqrt(43.0))
