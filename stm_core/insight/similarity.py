@@ -71,17 +71,17 @@ def cosine_similarity(images: ArrayLike, U: ArrayLike) -> tuple[np.ndarray, np.n
     return values, matrix
 
 
-def pattern_change(coarse: ArrayLike, fine: ArrayLike) -> float:
+def pattern_change(coarse: ArrayLike, fine: ArrayLike) -> NDArray[np.float64]:
     """Distance of two patterns, each over its largest entry, relative to the norm of the second.
 
     Parameters
     ----------
-    coarse, fine : array_like, shape (n,)
-        Amplitudes of one picture and of a better one, in any unit.
+    coarse, fine : array_like, shape (..., n)
+        Amplitudes of one picture and of a better one, in any unit; by bias, for instance.
 
     Returns
     -------
-    float
+    numpy float array, shape (...)
         0 for patterns that differ in strength alone.
 
     Raises
@@ -90,12 +90,15 @@ def pattern_change(coarse: ArrayLike, fine: ArrayLike) -> float:
         If the shapes differ, or a pattern is not finite or has no positive entry.
     """
     patterns = [np.asarray(each, dtype=np.float64) for each in (coarse, fine)]
-    if patterns[0].shape != patterns[1].shape or patterns[0].ndim != 1:
-        raise ValueError(f"patterns must be two rows of one length, not {[p.shape for p in patterns]}")
-    if not all(np.isfinite(each).all() and each.max(initial=0) > 0 for each in patterns):
+    if patterns[0].shape != patterns[1].shape or patterns[0].ndim < 1:
+        raise ValueError(f"patterns must be two arrays of one shape, not {[p.shape for p in patterns]}")
+    largest = [each.max(axis=-1, keepdims=True, initial=0) for each in patterns]
+    if not all(
+        np.isfinite(each).all() and (top > 0).all() for each, top in zip(patterns, largest, strict=True)
+    ):
         raise ValueError("patterns must be finite, each with a positive largest amplitude")
-    a, b = (each / each.max() for each in patterns)
-    return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+    a, b = (each / top for each, top in zip(patterns, largest, strict=True))
+    return np.asarray(np.linalg.norm(a - b, axis=-1) / np.linalg.norm(b, axis=-1))
 
 
 @dataclass(frozen=True)

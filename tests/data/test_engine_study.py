@@ -5,11 +5,21 @@ import json
 import numpy as np
 import pytest
 
-from stm_core.data import engine_study, load_engine_study
+from stm_core.data import engine_study, load_dataset, load_engine_study
 from stm_core.data.engine_study import PARTS, RECORDED
+from stm_core.insight import pattern_change
 from stm_core.simulation import GateScreenedCoulomb, HartreeFock, TightBinding, TwistedBilayer
 
 SMALL = {"i": 1, "spacing": 3.0, "cutoff": 5.0}
+
+
+def test_the_grid_of_the_shipped_sweep_is_followed_to_finer_ones():
+    """What the data card says of it: fine inside the gap, not at the band edges."""
+    grids = {record["nk"]: record for record in load_engine_study()["k_points"]}
+    grid, finest = int(load_dataset().attrs["nk"]), max(grids)
+    assert grid < finest
+    change = pattern_change(grids[grid]["amplitudes"], grids[finest]["amplitudes"])
+    assert change.min() < 0.01 and change.max() > 0.1
 
 
 def test_an_interrupted_study_goes_on(tmp_path, monkeypatch):

@@ -170,11 +170,16 @@ def test_a_pattern_keeps_its_shape_at_any_strength():
     assert pattern_change(other, fine) == pytest.approx(0.25 / np.sqrt(1 + 0.25**2 + 0.125**2))
 
 
+def test_patterns_change_bias_by_bias():
+    coarse, fine = [[5.0, 3.0], [2.0, 1.0]], [[10.0, 6.0], [1.0, 1.0]]
+    np.testing.assert_allclose(pattern_change(coarse, fine), [0, 0.5 / np.sqrt(2)])
+
+
 @pytest.mark.parametrize(
     "coarse, fine, message",
     [
-        ([1.0, 2.0], [1.0], "two rows of one length"),
-        ([[1.0]], [[1.0]], "two rows of one length"),
+        ([1.0, 2.0], [1.0], "two arrays of one shape"),
+        (1.0, 1.0, "two arrays of one shape"),
         ([1.0, np.nan], [1.0, 1.0], "finite"),
         ([1.0, 1.0], [0.0, 0.0], "positive largest"),
     ],
