@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
-from stm_core.simulation import GateScreenedCoulomb, TightBinding, TwistedBilayer
+from stm_core.simulation import (
+    GRAPHENE_LATTICE,
+    GateScreenedCoulomb,
+    SlaterKoster,
+    TightBinding,
+    TwistedBilayer,
+)
 
 _DIGITS = {"U": 5, "filling": 3, "seed": 0}
 # Written out, since these are what a person types: an inclusive range, or uniform random draws.
@@ -179,6 +185,12 @@ class SweepPlan:
         """Every parameter that all samples share, by name."""
         own = ("U", "filling", "seed", "blocks", "warm")
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in own}
+
+    @property
+    def constants(self) -> dict[str, Any]:
+        """What no plan chooses, by name: hopping, lattice and reference of the exchange; and ``warm``."""
+        common = {"lattice_constant": GRAPHENE_LATTICE, "reference": "decoupled"}
+        return {**asdict(SlaterKoster()), **common, "warm": int(self.warm)}
 
     @cached_property
     def chains(self) -> list[tuple[Task, ...]]:

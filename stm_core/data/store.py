@@ -83,9 +83,10 @@ _STORED_KINDS = {"U": "UOT"}  # NetCDF has texts of any length
 _COORDINATES = ("U", "filling", "seed", "start", "previous_U", "bias", "x", "y", "z", "layer", "sublattice")
 _TITLE = "Hartree-Fock solutions of twisted bilayer graphene and their local density of states"
 _PARAMETER_UNITS = (
-    "spacing, cutoff, gate_distance, lattice: Å; temperature, broadening, layer_potential: eV; "
+    "spacing, cutoff, gate_distance, lattice, lattice_constant, in_plane_distance, interlayer_distance, "
+    "decay: Å; temperature, broadening, layer_potential, v_pi, v_sigma: eV; "
     "tolerance: electrons; angle_deg, twist_deg: degrees; strain_angle: radians; "
-    "i, nk, epsilon, max_iterations, heterostrain, realised_strain: 1"
+    "i, nk, epsilon, max_iterations, heterostrain, realised_strain, warm: 1"
 )
 _SEAL = b"\nsha256 %b\n"
 _SEAL_PATTERN = re.compile(rb"\nsha256 ([0-9a-f]{64})\n\Z")
@@ -141,7 +142,7 @@ def dataset_from_samples(
         dimensions, _, unit, meaning = _description(name)
         place = coordinates if name in _COORDINATES else data
         place[name] = (dimensions, values, {"units": unit, "long_name": meaning})
-    described = {"schema": SCHEMA, "title": _TITLE, "parameter_units": _PARAMETER_UNITS}
+    described = {"schema": SCHEMA, "title": _TITLE, "licence": "MIT", "parameter_units": _PARAMETER_UNITS}
     geometry = {
         "angle_deg": float(np.degrees(crystal.angle)),
         "twist_deg": float(np.degrees(crystal.realised_twist)),

@@ -144,7 +144,7 @@ class Sweep:
             raise ValueError(f"none of the {total} samples has been computed; see the status of the sweep")
         samples = [read_sample(sample_path(self.folder, task)) for task in tasks]
         versions = sorted({str(sample["code_version"]) for sample in samples})
-        attributes = {**self.plan.physics, "code_version": ", ".join(versions)}
+        attributes = {**self.plan.constants, **self.plan.physics, "code_version": ", ".join(versions)}
         bias = np.array(attributes.pop("bias"))
         path = self.folder / "dataset.nc"
         write_dataset(dataset_from_samples(samples, self.plan.crystal, bias, attributes), path)

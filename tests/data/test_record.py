@@ -1,11 +1,20 @@
 """What a sweep's folder keeps: its physics, and which sample started from which."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import yaml
 
 from stm_core.data import Sweep, SweepPlan, load_dataset
-from stm_core.simulation import GateScreenedCoulomb, HartreeFock, TightBinding, TwistedBilayer
+from stm_core.simulation import (
+    GRAPHENE_LATTICE,
+    GateScreenedCoulomb,
+    HartreeFock,
+    SlaterKoster,
+    TightBinding,
+    TwistedBilayer,
+)
 
 SMALL = {"i": 2, "spacing": 2.6, "nk": 2}
 
@@ -94,4 +103,9 @@ def test_strain_and_layer_potential_reach_the_solver_and_the_dataset(tmp_path):
     }
     state = HartreeFock(TightBinding(cell, layer_potential=0.1), 2.0, GateScreenedCoulomb()).solve(seed=0)
     assert float(ds.energy[0]) == pytest.approx(state.total_energy, abs=1e-9)
+    assert {name: ds.attrs[name] for name in asdict(SlaterKoster())} == asdict(SlaterKoster())
+    assert ds.attrs["lattice_constant"] == GRAPHENE_LATTICE and ds.attrs["reference"] == state.reference
+    assert ds.attrs["warm"] == 0 and ds.attrs["licence"] == "MIT"
+    units = ds.attrs["parameter_units"]
+    assert all(f" {name}" in f" {units}" for name, value in ds.attrs.items() if not isinstance(value, str))
     assert float(ds.order_layer[0]) < -0.1  # electrons go to the lower layer
