@@ -171,8 +171,7 @@ def fit(
     if in_turn:
         result.model.calibration = _left_out(model, train, labels, config, device)
     elif apart is not None:
-        whole, *alone = _misread(result.model, *apart)
-        result.model.calibration = Calibration.of(*whole, alone=alone)
+        result.model.calibration = _calibration(_misread(result.model, *apart))
     if path is not None:
         write_checkpoint(_finished(result, identity), path)
     return result
@@ -252,6 +251,12 @@ def _misread(regressor: Regressor, inputs: np.ndarray, U: np.ndarray) -> np.ndar
     return np.stack(missed)
 
 
+def _calibration(missed: np.ndarray) -> Calibration:
+    """From what `_misread` gives."""
+    (error, spread, novelty), *alone = missed
+    return Calibration.of(error, spread, novelty, alone)
+
+
 def _left_out(
     model: Model, train: Labelled, branch: np.ndarray, config: TrainingConfig, device: str
 ) -> Calibration:
@@ -263,8 +268,7 @@ def _left_out(
             model, train[0][rest], train[1][rest], None, config, None, False, device, False, branch[rest]
         )
         scores.append(_misread(others.model, train[0][~rest], train[1][~rest]))
-    whole, *alone = np.concatenate(scores, axis=2)
-    return Calibration.of(*whole, alone=alone)
+    return _calibration(np.concatenate(scores, axis=2))
 
 
 def _finished(result: FitResult, identity: dict[str, Any]) -> dict[str, Any]:
