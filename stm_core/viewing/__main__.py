@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 from stm_core.learning import read_results
-from stm_core.viewing.board import board_figure
+from stm_core.viewing.board import board_errors, board_figure
 
 
 def main(arguments: list[str]) -> int:
@@ -14,7 +15,8 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("python -m stm_core.viewing takes one argument, the file of the picture\n")
         return 2
     try:
-        board_figure(read_results().values()).savefig(arguments[0])
+        errors = board_errors(read_results().values())
+        board_figure(errors).savefig(arguments[0], metadata={"Description": json.dumps(errors)})
     except (ValueError, OSError) as error:
         sys.stderr.write(f"stm_core.viewing: {error}\n")
         return 1

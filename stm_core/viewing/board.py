@@ -12,23 +12,22 @@ from matplotlib.figure import Figure
 from stm_core.learning import BASELINES, STUDY_MODELS
 from stm_core.viewing.display import COLOURS, GREY, static_style
 
-_ORACLE = "rounding"  # the baseline that is told the true U and may answer with trained values only
+_ORACLE = BASELINES["rounding"].title  # is told the true U and may answer with trained values only
 
 
-def board_figure(records: Iterable[Mapping[str, Any]]) -> Figure:
-    """Mean absolute error of each model on held-out U within the trained range, a dot for each seed.
+def board_errors(records: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """Mean absolute errors on held-out U within the trained range, one for each seed, by title of the model.
 
     Parameters
     ----------
     records : iterable of mappings
-        As `read_results` returns them. Those of the protocol ``paper`` are drawn, of the study's models and
+        As `read_results` returns them. Those of the protocol ``paper`` count, of the study's models and
         baselines; steps between two models are left out.
 
     Returns
     -------
-    matplotlib Figure
-        Models from the least mean error downwards on a logarithmic axis in eV; the dashed line is the error
-        of rounding the true U to the nearest trained value.
+    dict
+        Errors in eV to four decimals, from the least mean upwards.
 
     Raises
     ------
@@ -37,27 +36,37 @@ def board_figure(records: Iterable[Mapping[str, Any]]) -> Figure:
     """
     titles = {name: model.title for name, model in (STUDY_MODELS | BASELINES).items()}
     errors: dict[str, list[float]] = defaultdict(list)
-    oracle = None
     for record in records:
-        name = record["model"]
-        if record["protocol"] != "paper" or name not in titles:
-            continue
-        if name == _ORACLE:
-            oracle = record["parts"]["inside"]["mae"]
-        else:
-            errors[titles[name]].append(record["parts"]["inside"]["mae"])
+        if record["protocol"] == "paper" and record["model"] in titles:
+            errors[titles[record["model"]]].append(round(record["parts"]["inside"]["mae"], 4))
     if not errors:
         raise ValueError("no record is of a model of the study on the protocol 'paper', so nothing is drawn")
-    ordered = sorted(errors, key=lambda title: float(np.mean(errors[title])))
+    return dict(sorted(errors.items(), key=lambda entry: float(np.mean(entry[1]))))
+
+
+def board_figure(errors: Mapping[str, list[float]]) -> Figure:
+    """A row of dots for each model, on a logarithmic axis.
+
+    Parameters
+    ----------
+    errors : mapping
+        As `board_errors` returns them, in eV. That of rounding the true U to the nearest trained value is a
+        dashed line.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    rows = {title: seeds for title, seeds in errors.items() if title != _ORACLE}
     with static_style():
-        figure = Figure(figsize=(7.6, 0.28 * len(ordered) + 0.8), layout="constrained")
+        figure = Figure(figsize=(7.6, 0.28 * len(rows) + 0.8), layout="constrained")
         axes = figure.subplots()
-        for row, title in enumerate(ordered):
-            axes.plot(errors[title], [row] * len(errors[title]), "o", color=COLOURS[0], alpha=0.7)
-        if oracle is not None:
-            axes.axvline(oracle, color=GREY, linestyle="--", label="rounding to a trained value")
+        for row, seeds in enumerate(rows.values()):
+            axes.plot(seeds, [row] * len(seeds), "o", color=COLOURS[0], alpha=0.7)
+        if _ORACLE in errors:
+            axes.axvline(errors[_ORACLE][0], color=GREY, linestyle="--", label=_ORACLE)
             axes.legend(frameon=False, loc="lower left")
-        axes.set_yticks(range(len(ordered)), ordered)
+        axes.set_yticks(range(len(rows)), list(rows))
         axes.set(xscale="log", xlabel="mean error on U never seen, up to 5 eV (eV)")
         axes.invert_yaxis()
         axes.grid(axis="x", which="both", alpha=0.3)
