@@ -185,6 +185,8 @@ def write_dataset(ds: xr.Dataset, path: str | Path) -> None:
 def load_dataset(path: str | Path | None = None, converged_only: bool = True) -> xr.Dataset:
     """Open a sweep and check it. The numbers themselves are read from the file when they are used.
 
+    Opening the shipped one takes less than 200 MB beyond the imported libraries (torch, mostly).
+
     Parameters
     ----------
     path : path, optional

@@ -1,5 +1,8 @@
 """The sweep that comes with the study: complete, small, smooth in U, and what the code computes."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -10,6 +13,18 @@ from stm_core.data.store import SHIPPED
 from stm_core.simulation import GateScreenedCoulomb, HartreeFock, TightBinding
 
 LARGEST_FILE = 40e6  # bytes
+MOST_MEMORY = 200e6  # bytes that opening the file may take beyond what the libraries have taken
+OPENING = """
+from stm_core.data import load_dataset
+
+def memory(name):
+    with open("/proc/self/status") as status:
+        return next(1024 * int(line.split()[1]) for line in status if line.startswith(name + ":"))
+
+before = memory("VmRSS")
+ds = load_dataset()
+print(memory("VmHWM") - before, ds.sizes["sample"])
+"""
 DENSITY_TOLERANCE = 5e-5  # electrons: soft modes keep a trace of where the iteration came from
 ENERGY_TOLERANCE = 1e-6  # eV
 ROUNDING = 1e-3  # electrons per cell: the sum of a thousand atoms stored in single precision
@@ -29,6 +44,16 @@ def converged():
 @pytest.fixture(scope="module")
 def plan():
     return read_plan(SHIPPED.with_name("plan.yml"))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the memory of a process from /proc")
+def test_opening_takes_little_memory(converged):
+    """The whole process, HDF5 included, at its peak."""
+    command = [sys.executable, "-c", OPENING]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    taken, samples = map(int, said.split())
+    assert samples == converged.sizes["sample"]
+    assert 0 < taken < MOST_MEMORY
 
 
 def test_it_holds_its_plan(shipped, plan):
