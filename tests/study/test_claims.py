@@ -112,18 +112,19 @@ def test_glued_values_are_read_back(value):
 
 
 def keys_glued() -> re.Pattern:
-    """What the notebooks glue, told from their code; a part that is put in when they run may be anything."""
+    """What the notebooks glue, told from code: what is put in when they run is a word or number of it."""
     patterns = []
     for path in NOTEBOOKS:
         cells = nbformat.read(path, as_version=4).cells
-        for node in ast.walk(ast.parse("\n".join(cell.source for cell in cells if cell.cell_type == "code"))):
+        nodes = list(ast.walk(ast.parse("\n".join(c.source for c in cells if c.cell_type == "code"))))
+        words = {str(node.value) for node in nodes if isinstance(node, ast.Constant)}
+        put_in = "|".join(word for word in words if re.fullmatch(r"\w*", word))
+        for node in nodes:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "glue":
                 parts = node.args[0].values if isinstance(node.args[0], ast.JoinedStr) else node.args[:1]
-                texts = [
-                    re.escape(part.value) if isinstance(part, ast.Constant) else r"\w+" for part in parts
-                ]
+                texts = [part.value if isinstance(part, ast.Constant) else f"(?:{put_in})" for part in parts]
                 patterns.append("".join(texts))
-    return re.compile("|".join(pattern for pattern in patterns if pattern != r"\w+"))
+    return re.compile("|".join(pattern for pattern in patterns if pattern.startswith("nb")))
 
 
 def test_the_claims_of_the_book_stand_on_its_pages_and_rest_on_what_they_glue():
