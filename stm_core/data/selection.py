@@ -121,7 +121,8 @@ def _matches(ds: xr.Dataset, name: str, wanted: Any) -> NDArray[np.bool_]:
         same = held == value if name == "start" else np.abs(held - value) < _SAME_VALUE
         if not same.any():
             listed = ", ".join(str(each) if name == "start" else f"{each:g}" for each in np.unique(held))
-            raise ValueError(f"{name} {value} is not in the dataset; it holds {listed}.")
+            named = value if name == "start" else f"{value:g}"
+            raise ValueError(f"{name} {named} is not in the dataset; it holds {listed}.")
         matches |= same
     return matches
 
