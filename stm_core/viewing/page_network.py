@@ -91,7 +91,8 @@ def export_for_page(trained: Trained) -> dict[str, Any]:
         "mean": packed(regressor.mean),
         "scale": packed(regressor.scale),
         "coverage": COVERAGE,
-        "factor": regressor.calibration.factor,
+        # JSON knows no infinity, which is what too few samples promise.
+        "factor": regressor.calibration.factor if np.isfinite(regressor.calibration.factor) else None,
         "limit": regressor.calibration.limit,
     }
     if isinstance(regressor.model, BraggCurves):

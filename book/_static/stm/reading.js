@@ -15,8 +15,8 @@ globalThis.stm = globalThis.stm || {};
     const distance = novelty(network.familiar, outputs[network.features].data) / network.limit;
     return {
       U,
-      low: Math.max(0, U - network.factor),
-      high: U + network.factor,
+      low: Math.max(0, U - (network.factor ?? Infinity)),
+      high: U + (network.factor ?? Infinity),
       distance,
       inRange: distance <= 1,
       map: network.maps === null ? stm.occlusion(network, input, U) : stm.activation(network, outputs, input.shape[1]),
