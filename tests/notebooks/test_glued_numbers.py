@@ -172,7 +172,8 @@ def test_claims_about_other_physics_follow_from_the_numbers(glued):
     assert values["nb13_home"] < values["nb13_wrong"], "the models read what they were made for"
     assert values["nb13_least"] <= values["nb13_most"]
     assert 0 <= values["nb13_silent_least"] <= values["nb13_silent_most"] <= 100
-    assert values["nb13_held_first"] <= values["nb13_held_most"]
+    held = [values[f"nb13_holds_{end}"] for end in ("least", "first_least", "first_most", "most")]
+    assert held == sorted(held) and 0 <= held[0] <= held[-1] <= 100
     assert (values["nb13_own_good"] != "none") == (values["nb13_own_least"] <= values["nb13_wrong"])
     assert (values["nb13_own_bad"] != "none") == (values["nb13_own_most"] > values["nb13_wrong"])
 
