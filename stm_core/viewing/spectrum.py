@@ -175,7 +175,7 @@ def U_figure(
     regions = stacking_regions(scenes[0].positions, lattice)
     positions = sorted({scenes[0].nearest_bias(bias) for bias in biases})
     choices = {
-        f"{filling_name(nu)}, {1000 * scene.bias[bias]:+.3g} meV": _path(scene, bias, regions, max_frames)
+        f"{filling_name(nu)}, {1000 * scene.bias[bias]:.3g} meV": _path(scene, bias, regions, max_frames)
         for (nu, scene), bias in product(zip(wanted, scenes, strict=True), positions)
     }
     contrast = [stop[0]["marker.color"] for choice in choices.values() for stop in choice.stops]

@@ -110,7 +110,7 @@ def test_U_slider_has_its_stops_for_each_filling_and_bias(dataset, doped):
     both = joined(dataset, doped)
     figure = U_figure(both, biases=(0.0, 0.02), size=16, n_k=N_K, max_frames=4)
     (menu,), sliders = figure.layout.updatemenus, figure.layout.sliders
-    labels = ["ν = 0, +0 meV", "ν = 0, +20 meV", "ν = −2, +0 meV", "ν = −2, +20 meV"]
+    labels = ["ν = 0, 0 meV", "ν = 0, 20 meV", "ν = −2, 0 meV", "ν = −2, 20 meV"]
     assert [button.label for button in menu.buttons] == labels
     stops = [[float(step.label) for step in slider.steps] for slider in sliders]
     assert stops[0] == stops[1] and (stops[0][0], stops[0][-1]) == (0, 5)
