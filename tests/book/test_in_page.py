@@ -1,6 +1,7 @@
 """The page's own transform, network, curves and attribution against numpy, torch and grad-cam."""
 
 import json
+from copy import copy
 
 import numpy as np
 import pytest
@@ -99,10 +100,9 @@ def test_the_page_reads_with_the_shipped_weights_what_torch_reads(shipped, U):
     pictures = image_set(ds.isel(sample=[state]), network.model.config.bias).images
     expected = predict(network, pictures)
     for n, answer in enumerate(read_in_page(network, pictures)):
-        found = [answer[key] for key in ("U", "high", "distance")]
-        np.testing.assert_allclose(
-            found, [expected.U[n], expected.high[n], expected.novelty[n]], atol=TOLERANCE, rtol=0
-        )
+        found = [answer[key] for key in ("U", "low", "high", "distance")]
+        wanted = [getattr(expected, key)[n] for key in ("U", "low", "high", "novelty")]
+        np.testing.assert_allclose(found, wanted, atol=TOLERANCE, rtol=0)
 
 
 def test_the_map_of_the_shipped_network_is_grad_cam(shipped):
@@ -196,9 +196,21 @@ def test_the_page_inverts_curves_as_the_library_does(curves):
     expected = predict(trained, np.concatenate([trained.model.model.config.of_ldos(xy, m) for m in maps]))
     answers = read_tables(curves)
     np.testing.assert_allclose([answer["U"] for answer in answers], expected.U, atol=TOLERANCE, rtol=0)
+    np.testing.assert_allclose([answer["low"] for answer in answers], expected.low, rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose([answer["high"] for answer in answers], expected.high, rtol=1e-3)
     np.testing.assert_allclose([answer["distance"] for answer in answers], expected.novelty, rtol=1e-3)
     assert not answers[-1]["inRange"]
+
+
+def test_an_interval_that_too_few_samples_calibrated_is_all_that_the_curves_can_answer(curves):
+    trained, xy, maps = curves
+    unsure = copy(trained.model)
+    unsure.calibration = Calibration(factor=np.inf, limit=trained.model.calibration.limit)
+    model = json.loads(json.dumps(export_for_page(unsure), allow_nan=False))
+    table = {"x": xy[:, 0].tolist(), "y": xy[:, 1].tolist(), "ldos": maps[0].tolist()}
+    body = "return stm.readStars(stm.unpacked(given.model), given.table)"
+    found = in_node(body, {"model": model, "table": table}, ALL)
+    assert (found["low"], found["high"]) == trained.model.model.limits
 
 
 def test_a_star_counts_by_what_the_reading_is_without_it(curves):

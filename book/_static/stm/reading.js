@@ -15,7 +15,7 @@ globalThis.stm = globalThis.stm || {};
     const distance = novelty(network.familiar, outputs[network.features].data) / network.limit;
     return {
       U,
-      low: Math.max(0, U - (network.factor ?? Infinity)),
+      low: U - (network.factor ?? Infinity),
       high: U + (network.factor ?? Infinity),
       distance,
       inRange: distance <= 1,

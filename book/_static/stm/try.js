@@ -145,7 +145,9 @@ globalThis.stm = globalThis.stm || {};
       ? `It knows ${kind} like these.`
       : `It has seen no ${kind} like these: do not believe the number.`;
     line.className = `stm-reading ${read.inRange ? "stm-known" : "stm-strange"}`;
-    const interval = `${Math.round(100 * coverage)} % interval ${read.low.toFixed(3)} to ${stm.eV(read.high, 3)}`;
+    const interval = Number.isFinite(read.high - read.low)
+      ? `${Math.round(100 * coverage)} % interval ${read.low.toFixed(3)} to ${stm.eV(read.high, 3)}`
+      : "no interval: too few samples calibrated it";
     line.textContent = `${what}: U = ${stm.eV(read.U, 3)}, ${interval}. ${verdict}`;
   }
 
