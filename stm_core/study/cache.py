@@ -12,8 +12,8 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from stm_core.study.library import Library
 from stm_core.study.pages import Page
+from stm_core.study.reachable import Library
 
 PROVENANCE = "stm_core"
 """Entry of a notebook's metadata: what an executed copy was made from, or what a page says of itself."""

@@ -13,7 +13,7 @@ import yaml
 
 from stm_core.study import CHECKOUT, run_study
 from stm_core.study.contents import said_of_itself
-from stm_core.study.library import Library
+from stm_core.study.reachable import Library
 from stm_core.study.staging import Recipe, stage
 
 GUIDE = (CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 
 from stm_core.learning import registry, study_models
 from stm_core.study import CHECKOUT
-from stm_core.study.library import Library
+from stm_core.study.reachable import Library
 
 ROOMS = ("simulation", "imaging", "data", "learning", "insight", "viewing")
 FILES = {
