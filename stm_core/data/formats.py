@@ -105,22 +105,25 @@ def read_3ds(path: Path) -> Recording:
 
     class Spectra(Grid):
         def _load_data(self) -> dict[str, Any]:
-            # The library fills up what a shortened file lacks, whatever size its header declares; a grid
-            # that was stopped ends anywhere.
+            # The library fills up what a shortened file lacks, whatever size its header declares, by a
+            # resize in place that NumPy refuses under a tracer; a grid that was stopped ends anywhere.
             (nx, ny), length = self.header["dim_px"], self.header["num_sweep_signal"]
             parameters, channels = self.header["num_parameters"], self.header["num_channels"]
-            values = (Path(self.fname).stat().st_size - self.byte_offset) // 4
             if min(nx, ny, length, channels) < 1 or parameters < 0:
                 raise ValueError(f"its header declares {nx} x {ny} spectra of {length} points")
-            lines = min(values // (nx * (parameters + length * channels)), ny)
+            values = np.fromfile(self.fname, self.data_format, offset=self.byte_offset)
+            point = parameters + length * channels
+            lines = min(len(values) // (nx * point), ny)
             if not lines:
                 raise ValueError(
                     f"its header declares {nx} x {ny} spectra of {length} points in {channels} channels, "
-                    f"but only {values} values follow"
+                    f"but only {len(values)} values follow"
                 )
             width, height = self.header["size_xy"]
             self.header |= {"dim_px": [nx, lines], "size_xy": [width, height * lines / ny]}
-            return super()._load_data()
+            spectra = values[: lines * nx * point].reshape(lines, nx, point)
+            head, *curves = np.split(spectra, parameters + length * np.arange(channels), axis=-1)
+            return {"params": head, **dict(zip(self.header["channels"], curves, strict=True))}
 
     with _quiet():
         grid = Spectra(str(path))
