@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -22,6 +23,7 @@ _PRINTING = (
     "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
     "--no-pdf-header-footer --virtual-time-budget=120000 --window-size=700,1000"
 ).split()
+_PLOTLY = "application/vnd.plotly.v1+json"
 _UNFOLDED = re.compile(r"<details(?![^>]*(?:stm-docstring|hide))")  # both would be most of the sheets
 
 
@@ -42,6 +44,7 @@ def build_book(source: Path, build: Path) -> Path:
         return index
     fresh = build / "next"
     _sphinx(source, fresh, build / "book.log", "html")
+    _lighten(fresh / "_build" / "html")
     shutil.rmtree(build / "html", ignore_errors=True)
     os.replace(fresh / "_build" / "html", build / "html")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -60,6 +63,20 @@ def _sphinx(source: Path, target: Path, log: Path, builder: str) -> None:
     if done.returncode:
         said = [line for line in log.read_text().splitlines() if "WARNING" in line or "rror" in line]
         raise BookFailed(f"the book did not build: {'; '.join(said[:3])} (all of it in {log})")
+
+
+def _lighten(html: Path) -> None:
+    """Leave out what no reader needs: the theme's source maps, and figures twice in a download."""
+    for path in html.rglob("*.map"):
+        path.unlink()
+    for path in html.glob("_sources/**/*.ipynb"):
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        for cell in notebook["cells"]:
+            for output in cell.get("outputs", ()):
+                shown = output.get("data", {})
+                if _PLOTLY in shown:  # which JupyterLab draws; the HTML was the page's
+                    shown.pop("text/html", None)
+        path.write_text(json.dumps(notebook, ensure_ascii=False), encoding="utf-8")
 
 
 def print_book(source: Path, build: Path) -> Path:

@@ -60,6 +60,11 @@ def interactive_layout(figure: go.Figure, height: int, **layout: object) -> go.F
     return figure
 
 
+def signed(value: float) -> str:
+    """A number with its sign as a page shows it; zero has none."""
+    return f"{value:+.3g}".replace("-", "−") if value else "0"
+
+
 def compact(values: object) -> np.ndarray:
     """Numbers as float32, which plotly sends in binary at a quarter of the size of text."""
     return np.asarray(values, dtype=np.float32)

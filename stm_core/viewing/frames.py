@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 Changes = Sequence[Mapping[str, Any]]
 """For each of some traces, what becomes of it: values by plotly's names, such as ``marker.color``."""
 
+_BETWEEN = "|"  # parts of a name, as the book's sliders.js reads them
 _PACE = 500  # ms that a stop is shown for by the button
 _ABOVE: dict[str, Any] = {"x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom", "pad": {"b": 45}}
 
@@ -41,11 +42,12 @@ def updated(trace: Any, change: Mapping[str, Any]) -> Any:
 
 def with_stops(
     figure: go.Figure,
-    choices: Mapping[str, Choice],
+    choices: Mapping[str, Choice] | Mapping[tuple[str, ...], Choice],
     symbol: str,
     unit: str,
     moving: Sequence[int],
     still: Sequence[int] = (),
+    menus: Sequence[str] = (),
 ) -> go.Figure:
     """Give a figure, which shows the first stop of the first choice, its slider and the way to the others.
 
@@ -53,12 +55,15 @@ def with_stops(
     ----------
     figure : plotly Figure
         Changed and returned.
-    choices : mapping of str to Choice
-        By the name in the menu. A single one has no menu, but a button that plays its stops.
+    choices : mapping of str or tuple of str to Choice
+        By the name in the menu. A single one has no menu, but a button that plays its stops. Names of several
+        parts get a menu for each part in the book's pages, and one for all elsewhere.
     symbol, unit : str
         Of what the slider moves.
     moving, still : sequence of int
         Numbers of the traces that the stops and the choices change.
+    menus : sequence of str
+        What the parts of a name are.
 
     Returns
     -------
@@ -80,7 +85,7 @@ def with_stops(
         return figure.update_layout(updatemenus=[_player([frame.name for frame in frames])])
     traces = [*moving, *still]
     buttons = [_button(figure, traces, name, choice, n) for n, (name, choice) in enumerate(choices.items())]
-    return figure.update_layout(updatemenus=[{"buttons": buttons, **_ABOVE}])
+    return figure.update_layout(updatemenus=[{"buttons": buttons, "name": _BETWEEN.join(menus), **_ABOVE}])
 
 
 def _playing(pace: int) -> dict[str, Any]:
@@ -113,7 +118,7 @@ def _player(names: Sequence[str]) -> dict[str, Any]:
 
 
 def _button(
-    figure: go.Figure, traces: Sequence[int], name: str, choice: Choice, number: int
+    figure: go.Figure, traces: Sequence[int], name: str | tuple[str, ...], choice: Choice, number: int
 ) -> dict[str, Any]:
     """A menu entry that shows the first stop of its choice, and its slider."""
     news = [*choice.stops[0], *choice.still]
@@ -125,7 +130,9 @@ def _button(
     }
     shown: dict[str, Any] = {f"sliders[{n}].visible": n == number for n in range(len(figure.layout.sliders))}
     shown[f"sliders[{number}].active"] = 0
-    return {"label": name, "method": "update", "args": [restyle, shown, list(traces)]}
+    parts = (name,) if isinstance(name, str) else name
+    names = {"label": ", ".join(parts), "name": _BETWEEN.join(parts)}
+    return names | {"method": "update", "args": [restyle, shown, list(traces)]}
 
 
 def _kept(trace: Any, new: Mapping[str, Any], key: str) -> Any:

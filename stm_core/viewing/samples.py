@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from plotly.subplots import make_subplots
 
-from stm_core.viewing.display import COLOURS, GREY, MAP, compact, interactive_layout, static_style
+from stm_core.viewing.display import COLOURS, GREY, MAP, compact, interactive_layout, signed, static_style
 
 _SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "hexagon", "x")
 _MENU = {"direction": "down", "x": 0.0, "xanchor": "left", "y": 1.0, "yanchor": "bottom", "pad": {"b": 28}}
@@ -20,7 +20,7 @@ _WEAKEST = 1e-4  # of the largest value of a spectrum on a logarithmic scale
 
 def filling_name(filling: float) -> str:
     """A filling as figures and tables write it: ν = 0, ν = +2, ν = −2."""
-    return f"ν = {filling:+g}".replace("-", "−") if filling else "ν = 0"
+    return f"ν = {signed(filling)}"
 
 
 def sample_map(ds: xr.Dataset, category: ArrayLike) -> Figure:

@@ -53,11 +53,6 @@ def _ticks(style: str) -> dict[str, Any]:
     return {f"colorbar.{key}": value for key, value in picture_bar(style).items()}
 
 
-def _bars(number: int, column: float) -> NDArray:
-    """Ends of short horizontal bars with gaps between them."""
-    return compact(np.tile([column - 0.35, column + 0.35, np.nan], number))
-
-
 def reading_symbol(read: Prediction) -> str:
     """A dot, or a cross for a reading that its model calls out of range."""
     return "x" if read.verdict == "out of range" else "circle"
@@ -91,7 +86,7 @@ def changes(survey: Survey, look: Look) -> list[dict[str, Any]]:
     setting, view = look.setting, look.view
     (size, style), curve = survey.pictured(setting.model), survey.curve(setting)
     saliency = np.zeros((size, size)) if look.saliency is None else look.saliency
-    up, down = (compact(np.repeat(_MILLI * levels, 3)) for levels in look.levels)
+    up, down = (compact(_MILLI * levels) for levels in look.levels)
     return [
         {"marker.color": compact(_MILLI * view.ldos)},
         {"z": grey_steps(view.image, style), **pixel_axes(size), **_ticks(style)},
@@ -126,7 +121,11 @@ def _moving(survey: Survey) -> list[tuple[int, str, Any]]:
     dots = {"size": 7, "colorscale": MAP, "colorbar": {"title": "U (eV)"}}
     thread = {"mode": "lines+markers", "line": {"color": GREY, "width": 1}, "marker": dots}
     colours = {"colorscale": MAP, "size": 4}
-    bars = {"mode": "lines", "hoverinfo": "y"}
+    up, down = (
+        {"symbol": "line-ew", "size": 70, "line": {"color": colour, "width": 2}}
+        for colour in (COLOURS[0], COLOURS[2])
+    )
+    bars = {"mode": "markers", "hoverinfo": "y"}
     return [
         (0, "marker_colorbar", go.Scatter(x=x, y=y, mode="markers", marker=colours, hoverinfo="skip")),
         (1, "colorbar", go.Heatmap(colorscale=MAP, zmax=STEPS, **heat)),
@@ -138,8 +137,8 @@ def _moving(survey: Survey) -> list[tuple[int, str, Any]]:
             go.Scatter(**thread),
         ),
         (4, "", go.Scatter(mode="markers", marker=big, hoverinfo="skip")),
-        (5, "", go.Scatter(x=_bars(n_levels, 0), line={"color": COLOURS[0], "width": 2}, **bars)),
-        (5, "", go.Scatter(x=_bars(n_levels, 1), line={"color": COLOURS[2], "width": 2}, **bars)),
+        (5, "", go.Scatter(x=np.zeros(n_levels, np.int8), marker=up, **bars)),
+        (5, "", go.Scatter(x=np.ones(n_levels, np.int8), marker=down, **bars)),
         (
             3,
             "",

@@ -20,7 +20,7 @@ from stm_core.insight import (
 )
 from stm_core.learning import PictureConfig, Prediction, as_regressor, predict, star_vectors
 from stm_core.simulation import GRAPHENE_LATTICE
-from stm_core.viewing.display import k_extent
+from stm_core.viewing.display import k_extent, signed
 from stm_core.viewing.microscope import CLEAN, Microscope
 from stm_core.viewing.scene import Scene, View, fillings_of
 
@@ -145,8 +145,7 @@ class Survey:
     def name_of(self, filling: float) -> str:
         """A filling in words, which say so if no model was trained on it."""
         known = not self.models or filling in self.trained
-        number = f"{filling:+g}".replace("-", "−") if filling else "0"
-        return number if known else f"{number} (not trained on)"
+        return signed(filling) if known else f"{signed(filling)} (not trained on)"
 
     @property
     def start(self) -> Setting:

@@ -1,5 +1,7 @@
 """What a reader meets who opens the book from a folder, without a network."""
 
+import json
+
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -8,6 +10,7 @@ from tests.tiny_study import PAGES
 # Titles, colour bars and the slider itself are hidden while the picture is taken: only what is drawn counts.
 ONLY_THE_PICTURE = ".infolayer, .menulayer, .modebar-container { visibility: hidden !important; }"
 PATIENCE = 50  # looks at the picture, 100 ms apart
+PLOTLY = "application/vnd.plotly.v1+json"
 LARGEST = 60e6  # bytes of the whole book
 PHONE = {"width": 390, "height": 844}
 
@@ -182,6 +185,20 @@ def test_no_slider_is_left_to_the_mouse(html, reader):
     for name in PAGES:
         page = reader.open(html / f"{name}.html")
         expect(page.locator(".slider-container, .updatemenu-container")).to_have_count(0)
+
+
+def test_a_notebook_to_download_holds_every_figure_once(html):
+    downloads = sorted(html.glob("_sources/notebooks/*.ipynb"))
+    assert downloads
+    for path in downloads:
+        outputs = [
+            output["data"]
+            for cell in json.loads(path.read_text())["cells"]
+            for output in cell.get("outputs", ())
+            if "data" in output
+        ]
+        assert outputs and not any({PLOTLY, "text/html"} <= set(data) for data in outputs), path.name
+        assert any({PLOTLY, "image/png"} & set(data) for data in outputs), path.name
 
 
 def test_the_book_is_small(html):

@@ -2,6 +2,7 @@
 
 import base64
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,7 +22,7 @@ from stm_core.viewing.survey import Setting, Survey
 N_K = 101
 SIZE = 32
 RESPONSE = 0.3  # seconds of one core, promised for a change of a control
-PAGE = 3e6  # bytes, promised for a figure of a page
+STOP = 25e3  # bytes, promised for a stop of the page's slider
 ROUNDING = 1e-3  # eV; pictures made alone and in a batch differ by single precision
 
 
@@ -226,7 +227,10 @@ def test_a_filling_that_no_model_was_trained_on_is_marked_and_read_as_out_of_ran
 def test_the_page_has_a_slider_for_each_filling_and_marks_what_is_out_of_range(both, models):
     page = explorer_figure(both, {"bragg": models["bragg"]}, max_frames=3, n_k=N_K, trained=(0.0,))
     labels = [button.label for button in page.layout.updatemenus[0].buttons]
-    assert labels == ["filling 0, 0 meV, bragg", "filling −2 (not trained on), 0 meV, bragg"]
+    assert labels == [
+        "filling 0, 0 meV, bragg, imperfections: none",
+        "filling −2 (not trained on), 0 meV, bragg, imperfections: none",
+    ]
     stops = [[float(step.label) for step in slider.steps] for slider in page.layout.sliders]
     assert [(one[0], one[-1]) for one in stops] == [(0, 5), (2, 5)]
     words = [frame.data[-1].text[0] for frame in page.frames]
@@ -267,7 +271,29 @@ def test_page_has_a_slider_for_every_choice_and_a_menu_of_them(page, survey):
     assert len({frame.name for frame in page.frames}) == len(page.frames) == 16
     names = [step.args[0][0] for slider in sliders for step in slider.steps]
     assert names == [frame.name for frame in page.frames]
-    assert buttons[0].label == "filling 0, 0 meV, CNN" and buttons[3].label == "filling 0, 20 meV, paper"
+    names = [button.name.split("|") for button in buttons]
+    assert [name[1:3] for name in names] == [
+        ["0 meV", "CNN"],
+        ["0 meV", "paper"],
+        ["+20 meV", "CNN"],
+        ["+20 meV", "paper"],
+    ]
+    assert all(len(name) == len(page.layout.updatemenus[0].name.split("|")) == 4 for name in names)
+
+
+def test_the_page_shows_bad_days_at_the_microscope_where_a_model_was_trained(both, models):
+    strengths = ("none", "noisy")
+    page = explorer_figure(
+        both, {"CNN": models["CNN"]}, max_frames=2, n_k=N_K, trained=(0.0,), strengths=strengths
+    )
+    ends = [button.name.rsplit(": ", 1)[1] for button in page.layout.updatemenus[0].buttons]
+    assert ends == ["none", "noisy", "none"]
+    survey = Survey.build(both, {"CNN": models["CNN"]}, n_k=N_K)
+    look = survey.look(replace(survey.start, strength="noisy"))
+    clean, noisy = (page.frames[stop].data for stop in (0, 2))
+    np.testing.assert_allclose(noisy[0].marker.color, 1e3 * look.view.ldos, rtol=1e-6)
+    assert np.abs(noisy[0].marker.color / clean[0].marker.color - 1).max() > 0.01
+    np.testing.assert_array_equal(noisy[6].y, clean[6].y)
 
 
 def test_page_frames_hold_what_the_survey_sees(page, survey):
@@ -309,7 +335,7 @@ def test_grey_steps_span_the_decades_of_a_linear_picture():
 
 
 def test_page_figure_is_light(page):
-    assert 120 * len(figure_html(page)) / 16 < PAGE
+    assert len(figure_html(page)) / len(page.frames) < STOP
 
 
 @pytest.mark.parametrize(
@@ -317,6 +343,8 @@ def test_page_figure_is_light(page):
     [
         ({"models": {}}, "trained network"),
         ({"biases": ()}, "a bias"),
+        ({"strengths": ()}, "a strength"),
+        ({"strengths": ("awful",)}, "accepted are none, mild"),
         ({"max_frames": 1}, "at least 2 stops"),
     ],
 )

@@ -26,9 +26,9 @@ def choice(base: float, n: int) -> Choice:
     return Choice([str(stop) for stop in range(n)], stops, [{"y": compact([base, base])}])
 
 
-def figure(choices: dict[str, Choice]) -> go.Figure:
+def figure(choices: dict, menus: tuple[str, ...] = ()) -> go.Figure:
     made = go.Figure([go.Scatter(x=[0, 1], y=[0.0, 0.0]), go.Scatter(x=[0, 1], y=[0.0, 0.0])])
-    return with_stops(made, choices, "U", "eV", moving=[0], still=[1])
+    return with_stops(made, choices, "U", "eV", moving=[0], still=[1], menus=menus)
 
 
 @pytest.fixture
@@ -91,3 +91,29 @@ def test_the_menu_brings_its_first_stop_its_still_traces_and_its_slider(opened):
     slider.focus()
     page.keyboard.press("End")
     page.wait_for_function(f"() => ({DRAWN})()[0][0] === 14", timeout=PATIENCE)
+
+
+def test_a_name_of_several_parts_has_a_menu_for_each_and_leads_to_what_there_is(opened):
+    """Of "left" there is no "small": who asks for it is taken to the other side, and keeps the stop."""
+    choices = {
+        ("left", "large"): choice(0.0, 5),
+        ("right", "large"): choice(10.0, 5),
+        ("right", "small"): choice(20.0, 3),
+    }
+    page = opened(figure(choices, menus=("side", "size")))
+    side, size = (page.get_by_label(name) for name in ("side", "size"))
+    slider = page.locator(".stm-slider input:visible")
+    slider.focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowRight")
+    side.select_option("right")
+    page.wait_for_function(f"() => ({DRAWN})()[0][0] === 12", timeout=PATIENCE)
+    assert size.input_value() == "large" and page.locator(LABEL).inner_text() == "U = 2 eV"
+    size.select_option("small")
+    page.wait_for_function(f"() => ({DRAWN})()[0][0] === 22", timeout=PATIENCE)
+    side.select_option("left")
+    page.wait_for_function(f"() => ({DRAWN})()[0][0] === 2", timeout=PATIENCE)
+    assert size.input_value() == "large" and page.locator(LABEL).inner_text() == "U = 2 eV"
+    size.select_option("small")
+    page.wait_for_function(f"() => ({DRAWN})()[0][0] === 22", timeout=PATIENCE)
+    assert side.input_value() == "right"

@@ -21,7 +21,7 @@ globalThis.stm = globalThis.stm || {};
       given[at] = Object.fromEntries(Object.entries(given[at]).filter(([key]) => !OF_A_SLIDER.test(key)));
     }
     // Plotly rejects, without a reason, what another movement has interrupted.
-    globalThis.Plotly[method](figure, ...given).catch((reason) => {
+    return globalThis.Plotly[method](figure, ...given).catch((reason) => {
       if (reason !== undefined) throw reason;
     });
   }
@@ -59,7 +59,44 @@ globalThis.stm = globalThis.stm || {};
     const made = line(label, input);
     const visible = (shown) => (made.hidden = !shown);
     visible(slider.visible !== false);
-    return { made, active, visible };
+    const stop = () => Number(steps[Number(input.value)].label);
+    // The stop nearest to a value; text that is no number leads to the first.
+    const goTo = (value) => {
+      const far = steps.map(({ label }) => Math.abs(Number(label) - value));
+      const n = Math.max(0, far.indexOf(Math.min(...far)));
+      if (n === Number(input.value)) return;
+      active(n);
+      carryOut(figure, controls, steps[n]);
+    };
+    return { made, active, visible, stop, goTo };
+  }
+
+  // The parts of a choice as menus: what was chosen last holds, and of the others as much as there is with it.
+  function menusFor(figure, controls, menu, number) {
+    const titles = (menu.name || "what the figure shows").split("|");
+    const parts = menu.buttons.map(({ label, name }) => (titles.length > 1 ? name.split("|") : [label]));
+    const selects = titles.map((title, part) => {
+      const select = document.createElement("select");
+      select.id = `${figure.id}-menu-${number}-${part}`;
+      select.setAttribute("aria-label", title);
+      new Set(parts.map((choice) => choice[part])).forEach((text) => select.add(new Option(text)));
+      return select;
+    });
+    const show = (choice) => selects.forEach((select, part) => (select.value = choice[part]));
+    show(parts[menu.active || 0]);
+    const shown = () => controls.find(({ made }) => !made.hidden);
+    const chosen = async (part) => {
+      const agreeing = parts.map((choice) =>
+        choice[part] === selects[part].value ? choice.filter((text, n) => text === selects[n].value).length : 0,
+      );
+      const best = agreeing.indexOf(Math.max(...agreeing));
+      const before = shown()?.stop();
+      show(parts[best]);
+      await carryOut(figure, controls, menu.buttons[best]);
+      shown()?.goTo(before);
+    };
+    selects.forEach((select, part) => select.addEventListener("change", () => chosen(part)));
+    return selects;
   }
 
   function choicesFor(figure, controls, menu, number) {
@@ -71,12 +108,7 @@ globalThis.stm = globalThis.stm || {};
         return button;
       });
     }
-    const select = document.createElement("select");
-    select.id = `${figure.id}-menu-${number}`;
-    select.setAttribute("aria-label", "what the figure shows");
-    menu.buttons.forEach(({ label }, n) => select.add(new Option(label, n, n === menu.active, n === menu.active)));
-    select.addEventListener("change", () => carryOut(figure, controls, menu.buttons[Number(select.value)]));
-    return [select];
+    return menusFor(figure, controls, menu, number);
   }
 
   addEventListener("stm-drawn", ({ target: figure }) => {
