@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import re
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,7 +42,7 @@ def describe_figures(app: Sphinx, doctree: nodes.document, page: str) -> None:
         if caption is None:
             logger.warning("a figure has no caption '%s' of its own below it", SEE, location=page)
             continue
-        words = _shortened(caption.astext().removeprefix(SEE))
+        words = _shortened(_spoken(caption.astext().removeprefix(SEE)))
         if isinstance(figure, nodes.image):
             figure["alt"] = words
         else:
@@ -70,6 +72,20 @@ def _is_figure(node: nodes.Node) -> bool:
 
 def _is_caption(node: nodes.Node) -> bool:
     return isinstance(node, nodes.paragraph) and node.astext().startswith(SEE)
+
+
+def _spoken(text: str) -> str:
+    """Formulas as a screen reader can say them: Greek letters, and no other commands of TeX."""
+
+    def letter(command: re.Match[str]) -> str:
+        name = command[1].removeprefix("var")
+        case = "SMALL" if name.islower() else "CAPITAL"
+        try:
+            return unicodedata.lookup(f"GREEK {case} LETTER {name.upper()}")
+        except KeyError:
+            return ""
+
+    return re.sub(r"[{}]", "", re.sub(r"\\([A-Za-z]+|.)", letter, text))
 
 
 def _shortened(text: str) -> str:

@@ -62,3 +62,10 @@ def test_long_captions_end_with_a_sentence(panels):
     assert words == ("One two. " * 20).strip()
     assert panels._shortened("and " * 100).endswith("and …")
     assert isinstance(panels.logger, logging.SphinxLoggerAdapter)
+
+
+def test_formulas_are_said_in_words(panels):
+    assert (
+        panels._spoken(r"\mathbf k = 0 at \Delta E_b, \mu and\, \varepsilon_{ij}")
+        == " k = 0 at Δ E_b, μ and ε_ij"
+    )
