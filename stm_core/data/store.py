@@ -23,9 +23,6 @@ SCHEMA = "stm-hubbard-2"
 SHIPPED = Path(__file__).parents[2] / "notebooks" / "data" / "sweep.nc"
 """The Hartree-Fock sweep that comes with the study."""
 
-DOPED = SHIPPED.parent / "transfer" / "doped.nc"
-"""The same cell with two electrons more and with two less."""
-
 KEPT_BITS = 16
 """Bits of the mantissa that the stored LDOS keeps: a relative error of at most 2⁻¹⁷, or 8·10⁻⁶."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import xarray as xr
 from tqdm.auto import tqdm
 
-from stm_core.data import load_dataset
+from stm_core.data import load_dataset, select
 from stm_core.learning.baselines import BASELINES
 from stm_core.learning.leaderboard import run_leaderboard
 from stm_core.learning.results import SHIPPED_RESULTS
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("stm_core").setLevel(logging.INFO)
     options = _parser().parse_args(arguments)
     try:
-        ds = load_dataset(options.dataset)
+        ds = select(load_dataset(options.dataset), filling=options.filling)
         if options.command == "ship":
             _ship(ds, options)
         else:
@@ -70,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     board.add_argument("--out", type=Path, default=SHIPPED_RESULTS, metavar="FILE", help="file of results")
     for command in (ship, board):
         command.add_argument("--dataset", default="", metavar="FILE", help="sweep (default: the shipped one)")
+        command.add_argument(
+            "--filling", type=float, default=0.0, metavar="NU", help="of states (default: 0)"
+        )
         command.add_argument("--checkpoints", default=_CHECKPOINTS, metavar="DIR", help="folder of progress")
     return parser
 

@@ -42,7 +42,7 @@ def updated(trace: Any, change: Mapping[str, Any]) -> Any:
 
 def with_stops(
     figure: go.Figure,
-    choices: Mapping[str, Choice] | Mapping[tuple[str, ...], Choice],
+    choices: Mapping[Any, Choice],
     symbol: str,
     unit: str,
     moving: Sequence[int],

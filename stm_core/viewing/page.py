@@ -31,7 +31,7 @@ def _choices(
     scene = next(iter(survey.scenes.values()))
     # In the order asked for: the page opens with the first.
     positions = dict.fromkeys(scene.nearest_bias(bias) for bias in biases)
-    found = {}
+    found: dict[tuple[str, ...], Setting] = {}
     for filling, bias, model in product(survey.scenes, positions, survey.models):
         # A reading at a filling that no model learned is worth nothing on the best of days.
         for strength in strengths if filling in survey.trained else strengths[:1]:

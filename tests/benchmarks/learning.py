@@ -28,7 +28,7 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from stm_core.data import load_dataset
+from stm_core.data import load_dataset, select
 from stm_core.files import replacing
 from stm_core.imaging import FourierGrid, ft_ldos_direct, layer_mask
 from stm_core.learning import (
@@ -210,7 +210,9 @@ def main() -> None:
     parser.add_argument("--n-k", type=int, default=1003, help="points per direction of the transform")
     parser.add_argument("--epochs", type=int, default=40, help="of the published CNN")
     options = parser.parse_args()
-    figures = measure(load_dataset(options.dataset), options.size, options.n_k, options.epochs)
+    figures = measure(
+        select(load_dataset(options.dataset), filling=0), options.size, options.n_k, options.epochs
+    )
     known = json.loads(options.out.read_text(encoding="utf-8")) if options.out.is_file() else {}
     with replacing(options.out) as beside:
         beside.write_text(json.dumps(known | {"learning": figures}, indent=1) + "\n", encoding="utf-8")

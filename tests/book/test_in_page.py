@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 from torch import nn
 
-from stm_core.data import image_set, ldos_image, load_dataset
+from stm_core.data import image_set, ldos_image, load_dataset, select
 from stm_core.imaging import bragg_amplitudes, render
 from stm_core.insight import grad_cam
 from stm_core.learning import (
@@ -68,7 +68,7 @@ def cell() -> TwistedBilayer:
 @pytest.fixture(scope="module")
 def shipped() -> tuple[Regressor, xr.Dataset]:
     """The network of the page, and the states that come with the study."""
-    return load_checkpoint(SHIPPED_MODELS / "repaired.pt"), load_dataset()
+    return load_checkpoint(SHIPPED_MODELS / "repaired.pt"), select(load_dataset(), filling=0)
 
 
 def read_in_page(regressor: Regressor, pictures: np.ndarray) -> list[dict]:

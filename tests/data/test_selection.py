@@ -10,14 +10,13 @@ from stm_core.data import (
     continuous_protocol,
     image_set,
     joined,
-    load_dataset,
     lowest_states,
     paper_protocol,
     random_image_split,
     select,
     state_labels,
 )
-from stm_core.data.store import DOPED, dataset_from_samples
+from stm_core.data.store import dataset_from_samples
 from stm_core.imaging import group_orbit
 from stm_core.simulation import TwistedBilayer
 
@@ -120,12 +119,6 @@ def test_other_cells_and_shared_fillings_are_not_joined(sweep):
             joined(neutral, other)
     with pytest.raises(ValueError, match="share filling 0"):
         joined(neutral, sweep)
-
-
-def test_the_shipped_doped_states_are_of_the_shipped_cell():
-    both = joined(load_dataset(), load_dataset(DOPED))
-    assert np.unique(both.filling).tolist() == [-2, 0, 2]
-    assert all(np.ptp(both.U.values[both.filling.values == nu]) == 6 for nu in (-2, 0, 2))
 
 
 def test_images_of_a_state_share_its_label(sweep, orbits):

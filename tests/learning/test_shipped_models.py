@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stm_core.__main__ import main as predict_files
-from stm_core.data import BENCHMARKS, load_dataset
+from stm_core.data import BENCHMARKS, load_dataset, select
 from stm_core.learning import (
     LEADERBOARD_SETTINGS,
     SHIPPED_MODELS,
@@ -36,7 +36,7 @@ FIGURES = ("mae", "rmse", "median", "p95", "bias", "r2", "coverage", "width", "i
 
 @pytest.fixture(scope="module")
 def ds():
-    return load_dataset()
+    return select(load_dataset(), filling=0)
 
 
 @pytest.fixture(scope="module")

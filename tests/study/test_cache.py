@@ -16,7 +16,7 @@ DECLARED = {"dataset": "", "record": "", "models": ["bragg"], "U": 3.0, "checkpo
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout, and the folder that the reader stands in beside it."""
     root = tmp_path / "checkout"
-    for name in ("notebooks/data/sweep.nc", "notebooks/data/transfer/doped.nc", "notebooks/models/bragg.pt"):
+    for name in ("notebooks/data/sweep.nc", "notebooks/data/transfer/strain.nc", "notebooks/models/bragg.pt"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("one")
     (root / "stm_core").mkdir()
@@ -46,7 +46,7 @@ GIVEN = {"dataset": "mine.nc", "record": "records"}
     "change",
     [
         "notebooks/data/sweep.nc",
-        "notebooks/data/transfer/doped.nc",
+        "notebooks/data/transfer/strain.nc",
         "notebooks/data/README",
         "notebooks/models/bragg.pt",
         "constraints.txt",
