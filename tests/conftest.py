@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from stm_core.data import Sweep, SweepPlan
+from stm_core.data import Sweep, SweepPlan, joined, load_dataset
+from stm_core.data.store import write_dataset
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -24,6 +25,17 @@ def small_dataset_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sweep = Sweep(plan, tmp_path_factory.mktemp("sweep"))
     sweep.run(progress=False)
     return sweep.gather()
+
+
+@pytest.fixture(scope="session")
+def study_dataset_path(small_dataset_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with states of another filling, as the sweep of the study has them."""
+    folder = tmp_path_factory.mktemp("doped")
+    sweep = Sweep(SweepPlan(U=tuple(range(6)), filling=(-2,), seed=(4,), i=2, spacing=2.6, nk=2), folder)
+    sweep.run(progress=False)
+    both = joined(load_dataset(small_dataset_path), load_dataset(sweep.gather()))
+    write_dataset(both, folder / "both.nc")
+    return folder / "both.nc"
 
 
 @pytest.fixture(scope="session")

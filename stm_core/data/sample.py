@@ -160,7 +160,7 @@ def _problem(plan: SweepPlan, device: str) -> HartreeFock:
 def _flat_bands(plan: SweepPlan) -> FlatBands | None:
     """The flat bands that orders are read in; None for a cell whose central bands touch others."""
     try:
-        return FlatBands(plan.model, int(plan.nk))
+        return FlatBands(plan.model, int(plan.nk), progress=False)
     except ValueError:
         return None
 

@@ -1,7 +1,7 @@
 """Which order a mean-field state has: its density matrix read in the flat bands, valley by valley."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,8 @@ class FlatBands:
         Bare model of a twisted bilayer, N atoms.
     nk : int
         k-points per direction; the states to be read must have the same.
+    progress : bool
+        Show a progress bar.
 
     Attributes
     ----------
@@ -69,8 +71,9 @@ class FlatBands:
     crystal: TwistedBilayer = field(init=False, repr=False)
     basis: NDArray[np.complex128] = field(init=False, repr=False)
     valley: NDArray[np.float64] = field(init=False, repr=False)
+    progress: InitVar[bool] = True
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, progress: bool) -> None:
         crystal = self.model.crystal
         if not isinstance(crystal, TwistedBilayer):
             raise ValueError("the flat bands and their valleys need a twisted bilayer")
@@ -78,7 +81,7 @@ class FlatBands:
         ks, opposite = crystal.k_grid(self.nk), self._grid_image(-np.eye(2))
         basis = np.empty((len(ks), crystal.n_atoms, 4), dtype=complex)
         valley = np.empty((len(ks), 4))
-        steps = tqdm(enumerate(ks), total=len(ks), desc="flat bands", leave=False)
+        steps = tqdm(enumerate(ks), total=len(ks), desc="flat bands", leave=False, disable=not progress)
         for index, k in steps:
             if opposite[index] < index:  # time reversal gives this one
                 basis[index] = np.roll(basis[opposite[index]].conj(), 2, axis=1)

@@ -14,9 +14,9 @@ ON_THIS_MACHINE = ("file:", "data:", "blob:", "about:")
 
 
 @pytest.fixture(scope="session")
-def html(small_dataset_path: Path) -> Path:
+def html(study_dataset_path: Path) -> Path:
     """Folder of the book's pages."""
-    return html_of(small_dataset_path)
+    return html_of(study_dataset_path)
 
 
 @pytest.fixture(scope="session")

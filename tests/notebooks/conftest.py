@@ -12,9 +12,9 @@ from tests.tiny_study import executed
 
 
 @pytest.fixture(scope="session")
-def notebooks(small_dataset_path: Path) -> dict[str, nbformat.NotebookNode]:
+def notebooks(study_dataset_path: Path) -> dict[str, nbformat.NotebookNode]:
     """Every notebook, executed on the small cell with the parameters of its metadata."""
-    return executed(small_dataset_path)
+    return executed(study_dataset_path)
 
 
 @pytest.fixture(scope="session")

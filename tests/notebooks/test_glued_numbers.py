@@ -13,10 +13,16 @@ from tests.tiny_study import TINY
 
 
 @pytest.fixture(scope="module")
-def sweep(small_dataset_path):
+def whole(study_dataset_path):
     """The dataset as plain NetCDF, past the reader that the notebooks use."""
-    with xr.open_dataset(small_dataset_path, engine="h5netcdf") as ds:
+    with xr.open_dataset(study_dataset_path, engine="h5netcdf") as ds:
         return ds.load()
+
+
+@pytest.fixture(scope="module")
+def sweep(whole):
+    """Its neutral states, which the models learn from."""
+    return whole.isel(sample=np.flatnonzero(whole.filling.values == 0))
 
 
 def test_lattice_numbers(glued):
@@ -51,11 +57,11 @@ def test_the_live_solution(glued):
     assert values["nb02_winner"] == ("lower" if higher > 0 else "higher")
 
 
-def test_the_data_card(glued, sweep):
+def test_the_data_card(glued, whole, sweep):
     values = glued("04_dataset")
     U = sweep.U.values
-    assert values["nb04_samples"] == sweep.sizes["sample"]
-    assert values["nb04_converged"] == int(sweep.converged.sum())
+    assert values["nb04_samples"] == whole.sizes["sample"]
+    assert values["nb04_converged"] == int(whole.converged.sum())
     assert values["nb04_atoms"] == sweep.sizes["atom"]
     assert values["nb04_train_values"] == len(set(U[U == np.rint(U)]))
     assert values["nb04_test_values"] == len(set(U[U != np.rint(U)]))
@@ -85,12 +91,12 @@ def test_claims_about_who_wins_follow_from_the_numbers(glued):
     assert values["nb06_target_verdict"] == ("reached" if best <= values["nb06_target"] else "missed")
 
 
-def test_the_overview(glued, sweep):
+def test_the_overview(glued, whole, sweep):
     values = glued("00_overview")
     U = sweep.U.values
     trained = U[U == np.rint(U)]
     lowest = sweep.ground.values & (U != np.rint(U)) & (U <= trained.max())
-    assert values["nb00_samples"] == sweep.sizes["sample"]
+    assert values["nb00_samples"] == whole.sizes["sample"]
     assert values["nb00_held_out"] == lowest.sum()
     assert values["nb00_guess"] == pytest.approx(np.abs(U[lowest] - trained.mean()).mean(), abs=1e-9)
     assert values["nb00_rounding"] == pytest.approx(np.abs(U[lowest] - np.rint(U[lowest])).mean(), abs=1e-9)
