@@ -51,11 +51,10 @@ globalThis.stm = globalThis.stm || {};
       active(Number(input.value));
       carryOut(figure, controls, steps[Number(input.value)]);
     });
-    // An animation that plays takes the control along.
-    figure.on("plotly_animatingframe", ({ name }) => {
-      const n = steps.findIndex((step) => step.method === "animate" && step.args[0]?.[0] === name);
+    const follow = (frame) => {
+      const n = steps.findIndex((step) => step.method === "animate" && step.args[0]?.[0] === frame);
       if (n >= 0) active(n);
-    });
+    };
     const made = line(label, input);
     const visible = (shown) => (made.hidden = !shown);
     visible(slider.visible !== false);
@@ -68,7 +67,7 @@ globalThis.stm = globalThis.stm || {};
       active(n);
       carryOut(figure, controls, steps[n]);
     };
-    return { made, active, visible, stop, goTo };
+    return { made, active, visible, follow, stop, goTo };
   }
 
   // The parts of a choice as menus: what was chosen last holds, and of the others as much as there is with it.
@@ -116,6 +115,8 @@ globalThis.stm = globalThis.stm || {};
     if (!sliders.length && !updatemenus.length) return;
     const controls = [];
     sliders.forEach((slider, number) => controls.push(controlFor(figure, controls, slider, number)));
+    // An animation that plays takes the controls along.
+    figure.on("plotly_animatingframe", ({ name }) => controls.forEach((control) => control.follow(name)));
     const menus = updatemenus.map((menu, n) => line(...choicesFor(figure, controls, menu, n)));
     // The figure's own frame is just as high as the figure.
     figure.parentElement.after(...menus, ...controls.map((control) => control.made));
