@@ -46,6 +46,7 @@ def write_notebook(root: Path, name: str, calls: str, part: str = "All") -> None
 
 
 def write_checkout(root: Path) -> None:
+    """All that a study needs, as small as it can be."""
     (root / "notebooks" / "profiles").mkdir(parents=True)
     (root / "notebooks" / "data").mkdir()
     (root / "notebooks" / "data" / "sweep.nc").write_bytes(b"one")
