@@ -19,7 +19,13 @@ from stm_core.learning.baselines import BASELINES
 from stm_core.learning.leaderboard import run_leaderboard
 from stm_core.learning.results import SHIPPED_RESULTS
 from stm_core.learning.shipping import SHIPPED_NAMES, ship_model, stale_models
-from stm_core.learning.study_models import ABLATION, SHIPPED_MODELS, STUDY_MODELS
+from stm_core.learning.study_models import (
+    ABLATION,
+    EVERY_BIAS,
+    SHIPPED_MODELS,
+    STOPPED,
+    STUDY_MODELS,
+)
 
 _CHECKPOINTS = "_build/checkpoints"
 _WHAT = "Train and measure what comes with the study; both commands go on where they were stopped."
@@ -52,7 +58,9 @@ def _leaderboard(ds: xr.Dataset, options: argparse.Namespace) -> None:
     measured = {"results": options.out, "checkpoints": options.checkpoints, "seeds": range(options.seeds)}
     run_leaderboard(ds, options.models, options.protocols, **measured)
     if options.ablation:
-        run_leaderboard(ds, ABLATION, ("paper",), **measured)
+        run_leaderboard(ds, ABLATION, ("paper", "images"), **measured)
+        run_leaderboard(ds, EVERY_BIAS, ("paper", "images"), **measured)
+        run_leaderboard(ds, STOPPED, ("paper",), **measured)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     board.add_argument("--models", nargs="+", choices=known, default=known, metavar="NAME")
     board.add_argument("--protocols", nargs="+", default=["paper", "continuous"], metavar="NAME")
     board.add_argument("--seeds", type=int, default=5, metavar="N", help="number of seeds (default: 5)")
-    board.add_argument("--ablation", action="store_true", help="then each change from the paper's CNN on")
+    board.add_argument("--ablation", action="store_true", help="then the experiments of page 05")
     board.add_argument("--out", type=Path, default=SHIPPED_RESULTS, metavar="FILE", help="file of results")
     for command in (ship, board):
         command.add_argument("--dataset", default="", metavar="FILE", help="sweep (default: the shipped one)")

@@ -65,7 +65,7 @@ def fit_to_shuffled(
     ValueError
         As `trained_regressor` does.
     """
-    known = samples.subset(study_parts(ds, samples, settings).train)
+    known = samples.subset(study_parts(ds, samples, settings).known)
     states, state = np.unique(known.sample, return_inverse=True)
     U = np.random.default_rng(settings.seed).permutation(ds["U"].values[states])[state.ravel()]
     config = replace(settings.training, **{**STUDY_MODELS[name].training, "epochs": epochs})

@@ -24,9 +24,9 @@ from stm_core.learning.inputs import Samples
 from stm_core.learning.parts import Parts
 from stm_core.learning.results import SHIPPED_RESULTS, add_result, figures, read_results
 from stm_core.learning.study_models import (
-    ABLATION,
     STUDY_MODELS,
     StudySettings,
+    study_model,
     study_parts,
     study_samples,
     trained_regressor,
@@ -73,7 +73,7 @@ def dataset_fingerprint(ds: xr.Dataset) -> str:
 
 def parts_of_test(U: np.ndarray, split: Parts) -> dict[str, np.ndarray]:
     """The parts of a test that are reported apart: U within the trained range, beyond it, and all."""
-    highest = U[split.train | split.validation].max()
+    highest = U[split.known].max()
     masks = {"inside": split.test & (U <= highest), "beyond": split.test & (U > highest), "all": split.test}
     return {name: mask for name, mask in masks.items() if mask.any()}
 
@@ -94,7 +94,7 @@ def measure(
     ds : xarray.Dataset
         As `load_dataset` returns.
     name : str
-        One of `STUDY_MODELS`, `ABLATION` or `BASELINES`.
+        One of `BASELINES`, or as for `study_model`.
     settings, checkpoints, samples, device, progress
         As in `trained_regressor`.
 
@@ -102,7 +102,8 @@ def measure(
     -------
     dict
         A record for `add_result`: ``parts`` by `parts_of_test`; ``auroc_beyond``, how well the novelty tells
-        the U beyond the training from those within (None without calibration).
+        the U beyond the training from those within (None without calibration); ``validation_mae``, after each
+        epoch in eV (none where nothing validates), and ``best_epoch``, the one kept.
 
     Raises
     ------
@@ -114,14 +115,17 @@ def measure(
     if samples is None:
         samples = study_samples(ds, _BASELINE_INPUT if known else name, settings)
     split = study_parts(ds, samples, settings)
+    course: dict[str, Any] = {"validation_mae": [], "best_epoch": None}
     with Cost() as fitting:
         if known:
-            train = split.train | split.validation
+            train = split.known
             U = known.read(samples.inputs[train], samples.U[train], samples.inputs, samples.U)
             nothing = np.full(len(U), np.nan)
             found = Prediction(U, nothing - np.inf, nothing + np.inf, nothing)
         else:
             result = trained_regressor(ds, name, settings, checkpoints, samples, device, progress)
+            course |= {"best_epoch": result.best_epoch if result.history else None}
+            course |= {"validation_mae": result.history.get("validation_mae", [])}
     with Cost() as reading:
         if not known:
             found = predict(result, samples.inputs)
@@ -129,17 +133,18 @@ def measure(
     tellable = "beyond" in masks and "inside" in masks and np.isfinite(found.novelty).all()
     return {
         "model": name,
-        "title": known.title if known else (STUDY_MODELS | ABLATION)[name].title,
+        "title": known.title if known else study_model(name).title,
         "protocol": settings.protocol,
         "seed": settings.seed,
         "data": dataset_fingerprint(ds),
         "settings": _plain(settings),
-        "n_train": int((split.train | split.validation).sum()),
+        "n_train": int(split.known.sum()),
         "n_calibration": int(split.calibration.sum()),
         "parts": {key: figures(samples.U[m], found.subset(m), settings.seed) for key, m in masks.items()},
         "auroc_beyond": novelty_auroc(found.subset(masks["inside"]), found.subset(masks["beyond"]))
         if tellable
         else None,
+        **course,
         "seconds_fit": fitting.seconds,
         "seconds_predict": reading.seconds / len(samples),
         "peak_megabytes": max(fitting.megabytes, reading.megabytes),
@@ -173,8 +178,8 @@ def run_leaderboard(
     checkpoints, device, progress
         As in `trained_regressor`.
     known : mapping, optional
-        Further records, as `read_results` gives them. Those of this dataset are taken for what they are,
-        whatever their settings.
+        Further records, as `read_results` gives them; those of the same dataset and settings are not
+        measured again either.
 
     Returns
     -------
@@ -182,23 +187,35 @@ def run_leaderboard(
         The records that were asked for, by key.
     """
     settings = settings or LEADERBOARD_SETTINGS
-    data, at_hand, found = dataset_fingerprint(ds), {}, {}
-    given = {key: record for key, record in (known or {}).items() if record["data"] == data}
+    at_hand, found = {}, {}
+    given = recorded(ds, settings, known or {}) | recorded(ds, settings, read_results(results))
     runs = [(n, p, s) for s in seeds for p in protocols for n in names]
     for name, protocol, seed in tqdm(runs, desc="leaderboard", unit="run", disable=not progress):
         chosen, key = replace(settings, protocol=protocol, seed=seed), f"{name}|{protocol}|{seed}"
-        kept = read_results(results).get(key, {})
-        if key in given or (kept.get("data") == data and kept.get("settings") == _plain(chosen)):
-            found[key] = given.get(key, kept)
+        if key in given:
+            found[key] = given[key]
             continue
         seen = _BASELINE_INPUT if name in BASELINES else name
-        if seen not in at_hand:
+        if (sees := study_model(seen).sees) not in at_hand:
             # What a model sees depends on neither protocol nor seed.
-            at_hand[seen] = study_samples(ds, seen, chosen)
-        found[key] = measure(ds, name, chosen, checkpoints, at_hand[seen], device, progress)
+            at_hand[sees] = study_samples(ds, seen, chosen)
+        found[key] = measure(ds, name, chosen, checkpoints, at_hand[sees], device, progress)
         add_result(found[key], results)
         logger.info("%s, %s, seed %d: MAE %.4f eV", name, protocol, seed, found[key]["parts"]["all"]["mae"])
     return found
+
+
+def recorded(
+    ds: xr.Dataset, settings: StudySettings, records: Mapping[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """The records, as `read_results` gives them, of this dataset and settings, of any protocol and seed."""
+    data = dataset_fingerprint(ds)
+    return {
+        key: record
+        for key, record in records.items()
+        if record["data"] == data
+        and record["settings"] == _plain(replace(settings, protocol=record["protocol"], seed=record["seed"]))
+    }
 
 
 def _plain(settings: StudySettings) -> dict[str, Any]:

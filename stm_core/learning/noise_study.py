@@ -61,7 +61,7 @@ class NoiseStudy:
     def learned(self) -> xr.Dataset:
         """States that train."""
         split = self.settings.split(self.ds["U"].values)
-        return self.ds.isel(sample=np.flatnonzero(split.train | split.validation))
+        return self.ds.isel(sample=np.flatnonzero(split.known))
 
     @property
     def asked(self) -> NDArray[np.int64]:
@@ -188,7 +188,9 @@ class NoiseStudy:
             found[name] = {key: evaluate(seen.U, predict(r, seen.inputs).U).mae for key, r in readers.items()}
         return pd.DataFrame(found).T
 
-    def on_a_bad_day(self, bias: float | None, draws: int = 2, readings: int = 4) -> NDArray[np.float64]:
+    def on_a_bad_day(
+        self, bias: float | None, draws: int = 2, readings: int = 4, every: int = 2
+    ) -> NDArray[np.float64]:
         """Errors of U on bad days with this exposure, of curves taught by bad days.
 
         Parameters
@@ -200,6 +202,8 @@ class NoiseStudy:
             Bad days on which the curves see each learned state.
         readings : int
             Bad days on which each asked state is read.
+        every : int
+            Every how many of the learned states teach.
 
         Returns
         -------
@@ -208,7 +212,7 @@ class NoiseStudy:
         """
         rng, model = np.random.default_rng(self.seed), self.curves(bias)
         bad_day = Imperfections.preset("noisy")
-        reader, errors = self._scan_reader(model, bad_day, rng, 1, draws), []
+        reader, errors = self._scan_reader(model, bad_day, rng, every, draws), []
         for _ in range(readings):
             seen = scanned_samples(model.config, self._asked_of, bad_day, rng, self.exposure)
             errors.append(predict(reader, seen.inputs).U - seen.U)

@@ -37,15 +37,18 @@ class Parts:
     calibration: NDArray[np.bool_]
     test: NDArray[np.bool_]
 
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """What a model may learn from: training and validation."""
+        return self.train | self.validation
+
     def of(self, index: ArrayLike) -> Parts:
         """The masks of samples at these positions, which may repeat."""
         chosen = np.asarray(index)
         return Parts(*(mask[chosen] for mask in (self.train, self.validation, self.calibration, self.test)))
 
 
-def parts(
-    U: ArrayLike, protocol: str = "paper", seed: int = 0, leave_out: tuple[float, ...] = (1.0, 4.0)
-) -> Parts:
+def parts(U: ArrayLike, protocol: str = "paper", seed: int = 0) -> Parts:
     """Split samples by their U, so that no two parts share a value.
 
     Parameters
@@ -53,16 +56,14 @@ def parts(
     U : array_like, shape (n,)
         In eV, one for each sample or picture.
     protocol : {"paper", "continuous", "images"}
-        "paper" trains on integer U up to 5 eV, stops on those of `leave_out`, tests on all of the original's
-        sixty values that there are and calibrates on the other U within the trained range, which the sweep
-        drew at random; without others, on nothing. Where there are none of the sixty, every third fraction
-        in that range calibrates and the others test. "continuous" shuffles all values. "images" shuffles
+        "paper" trains on integer U up to 5 eV and validates on none, tests on all of the original's sixty
+        values that there are and calibrates on the other U within the trained range, which the sweep drew at
+        random; without others, on nothing. Where there are none of the sixty, every third fraction in that
+        range calibrates and the others test. "continuous" shuffles all values. "images" shuffles
         single pictures at integer U, so that its parts do share values (`random_image_split`), and
         calibrates on none.
     seed : int
         Of the shuffles.
-    leave_out : tuple of float
-        Integer U in eV.
 
     Returns
     -------
@@ -84,8 +85,8 @@ def parts(
         return Parts(split.train, stops, split.validation & ~stops, split.test)
     if protocol != "paper":
         raise ValueError(f"protocol is {protocol!r}, but must be one of {', '.join(PROTOCOLS)}")
-    split = paper_protocol(values, leave_out=leave_out)
-    within = split.test & (values < values[split.train | split.validation].max())
+    split = paper_protocol(values)
+    within = split.test & (values < values[split.train].max())
     sixty = split.test & (np.abs(values[:, None] - PAPER_U) < _SAME_U).any(axis=1)
     if sixty.any():
         return Parts(split.train, split.validation, within & ~sixty, sixty)

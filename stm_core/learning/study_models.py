@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -53,33 +53,47 @@ class StudyModel:
         Options for `build_model` where they differ from the original study's.
     training : mapping
         Fields of `TrainingConfig` where they differ from the settings'.
-    bias : {"window", "all", "zero"}
-        Single pictures in the settings' window of bias; all biases of the dataset, or the one nearest to
-        zero, together.
+    bias : {"window", "every", "all", "zero"}
+        Single pictures in the settings' window of bias, or at every bias of the dataset; all biases, or the
+        one nearest to zero, together.
     stops : bool
-        Whether validation samples stop its training. Otherwise they train it as well.
+        Whether validation samples, where the protocol has any, stop its training. Otherwise they train it.
+    leave_out : tuple of float
+        Trained U in eV that validate instead, and so stop the training; none by default.
     """
 
     network: str
     title: str
     options: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
-    bias: Literal["window", "all", "zero"] = "window"
+    bias: Literal["window", "every", "all", "zero"] = "window"
     stops: bool = True
+    leave_out: tuple[float, ...] = ()
 
     @property
     def style(self) -> str:
         """Renderer of its pictures, as in `stm_core.imaging.render`."""
         return self.options.get("style", "linear")
 
+    @property
+    def sees(self) -> tuple[str, str]:
+        """Equal for models that see the same samples."""
+        return self.bias, self.style
+
+    @property
+    def of_pictures(self) -> bool:
+        """Whether it reads single pictures, and not Bragg amplitudes of several biases."""
+        return self.bias in ("window", "every")
+
 
 _LONG = {"epochs": 400, "learning_rate": 2e-3, "batch_size": 8, "normalisation": "pixel"}
 _FREE = {"l2_normalise": False, "clamp": False, "dropout": 0.0}
+_PAPER = {"style": "paper"}
 
 STUDY_MODELS: dict[str, StudyModel] = {
-    "fc": StudyModel("fc", "fully connected, as in the paper", {"style": "paper"}),
-    "cnn": StudyModel("cnn", "CNN, as in the paper", {"style": "paper"}),
-    "resnet18": StudyModel("resnet18", "ResNet-18, as in the paper", {"style": "paper"}),
+    "fc": StudyModel("fc", "fully connected, as in the paper", _PAPER),
+    "cnn": StudyModel("cnn", "CNN, as in the paper", _PAPER),
+    "resnet18": StudyModel("resnet18", "ResNet-18, as in the paper", _PAPER),
     "repaired": StudyModel("cnn", "CNN, repaired", _FREE),
     "repaired_resnet18": StudyModel("resnet18", "ResNet-18, repaired", _FREE),
     "bragg": StudyModel("bragg", "Bragg curves, 13 biases", {}, {}, "all", False),
@@ -93,7 +107,8 @@ STUDY_MODELS: dict[str, StudyModel] = {
 """The paper's three networks on its own pictures, the same repaired, and models of Bragg amplitudes."""
 
 ABLATION: dict[str, StudyModel] = {
-    "cnn": replace(STUDY_MODELS["cnn"], title="as in the paper"),
+    "cnn-zero": StudyModel("cnn", "as in the paper", {**_PAPER, "initial_output": 0.0}),
+    "cnn": replace(STUDY_MODELS["cnn"], title="first answer 2.5 eV, not 0"),
     "+renderer": StudyModel("cnn", "linear pictures"),
     "+clamp": StudyModel("cnn", "no cut-off at zero", {"clamp": False}),
     "+unit": StudyModel("cnn", "no unit length", {"clamp": False, "l2_normalise": False}),
@@ -101,6 +116,29 @@ ABLATION: dict[str, StudyModel] = {
     "+pixel": StudyModel("cnn", "normalised pixel by pixel", _FREE, {"normalisation": "pixel"}),
 }
 """From the paper's CNN to the repaired one, each with the changes of those before it and one more."""
+
+EVERY_BIAS: dict[str, StudyModel] = {
+    f"{name}-every": replace(model, title=f"{model.title}, every bias", bias="every")
+    for name, model in STUDY_MODELS.items()
+    if model.style == "paper"
+}
+"""The paper's networks on pictures of every bias, as the original study has them."""
+
+
+def _stopped(*U: float) -> StudyModel:
+    title = f"stopped by {' and '.join(f'{value:g}' for value in U)} eV"
+    # The whole course of the validation error is wanted, whenever its smallest value comes.
+    return replace(STUDY_MODELS["repaired"], title=title, training={"patience": 10**6}, leave_out=U)
+
+
+STOPPED: dict[str, StudyModel] = {
+    **{f"repaired-{U}": _stopped(float(U)) for U in range(6)},
+    "repaired-1-4": _stopped(1.0, 4.0),
+}
+"""The repaired CNN with trained values of U left out to choose the epoch: each in turn, and a pair."""
+
+# Last once more: a step of the ablation that is one of the models goes by another title there.
+_KNOWN = STUDY_MODELS | ABLATION | EVERY_BIAS | STOPPED | STUDY_MODELS
 
 
 @dataclass(frozen=True)
@@ -121,9 +159,6 @@ class StudySettings:
         Seed of the starting weights, the shuffling and the split.
     protocol : {"paper", "continuous", "images"}
         As in `parts`.
-    leave_out : tuple of float
-        Integer U in eV that stop the training early; only for protocol "paper". Two of them, on either side
-        of the middle: one alone is also met by a network that answers with a constant.
     bias_low, bias_high : float
         Pictures at the biases between these, in eV. U is one thing and the bias another that changes the
         pictures: a narrow window, as of one measurement, leaves the network less to tell apart.
@@ -135,7 +170,6 @@ class StudySettings:
     patience: int = 20
     seed: int = 0
     protocol: Literal["paper", "continuous", "images"] = "paper"
-    leave_out: tuple[float, ...] = (1.0, 4.0)
     bias_low: float = 0.0
     bias_high: float = 0.02
 
@@ -152,19 +186,19 @@ class StudySettings:
 
     def split(self, U: ArrayLike) -> Parts:
         """Training, validation, calibration and test masks (n,) over samples of these U (n,) in eV."""
-        return parts(U, self.protocol, self.seed, self.leave_out)
+        return parts(U, self.protocol, self.seed)
 
 
-def _study_model(name: str) -> StudyModel:
-    known = STUDY_MODELS | ABLATION
-    if name not in known:
-        raise ValueError(f"the study has no model {name!r}; its models are {', '.join(known)}")
-    return known[name]
+def study_model(name: str) -> StudyModel:
+    """The model `name` of `STUDY_MODELS`, `ABLATION`, `EVERY_BIAS` or `STOPPED`; ValueError for others."""
+    if name not in _KNOWN:
+        raise ValueError(f"the study has no model {name!r}; its models are {', '.join(_KNOWN)}")
+    return _KNOWN[name]
 
 
 def _biases(ds: xr.Dataset, model: StudyModel, settings: StudySettings) -> tuple[float, ...]:
     available = ds["bias"].values
-    if model.bias == "all":
+    if model.bias in ("all", "every"):
         return tuple(available.tolist())
     if model.bias == "zero":
         return (float(available[np.abs(available).argmin()]),)
@@ -185,9 +219,9 @@ def study_network(ds: xr.Dataset, name: str, settings: StudySettings | None = No
     ValueError
         If the name is unknown or no bias of the dataset lies in the settings' window.
     """
-    settings, model = settings or StudySettings(), _study_model(name)
+    settings, model = settings or StudySettings(), study_model(name)
     options = {**model.options, "bias": _biases(ds, model, settings)}
-    if model.bias == "window":
+    if model.of_pictures:
         options["image_size"] = settings.image_size
     else:
         options |= {"i": int(ds.attrs["i"]), "spacing": float(ds.attrs["spacing"])}
@@ -199,12 +233,36 @@ def study_samples(ds: xr.Dataset, name: str, settings: StudySettings | None = No
     return study_network(ds, name, settings).config.samples(ds)
 
 
-def samples_to_fit(ds: xr.Dataset, name: str, settings: StudySettings) -> Samples:
-    """What fitting the study's model `name` needs of a dataset: no test sample is made."""
-    unneeded = settings.split(ds["U"].values).test & (settings.protocol != "images")
+def samples_of(
+    ds: xr.Dataset, names: Iterable[str], settings: StudySettings, test: bool = True
+) -> dict[str, Samples]:
+    """The samples of a dataset as each of several models sees them; what two see alike is made once.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        As `load_dataset` returns.
+    names : iterable of str
+        Of the models, as for `study_model`.
+    settings : StudySettings
+    test : bool
+        False leaves out the states that the protocol tests on: what fitting needs, and no more.
+
+    Raises
+    ------
+    ValueError
+        As `study_network` does.
+    """
+    unneeded = settings.split(ds["U"].values).test & (not test) & (settings.protocol != "images")
     needed = np.flatnonzero(~unneeded)
-    samples = study_samples(ds.isel(sample=needed), name, settings)
-    return replace(samples, sample=needed[samples.sample])
+    made: dict[tuple[str, str], Samples] = {}
+    found = {}
+    for name in names:
+        if (sees := study_model(name).sees) not in made:
+            samples = study_samples(ds.isel(sample=needed), name, settings)
+            made[sees] = replace(samples, sample=needed[samples.sample])
+        found[name] = made[sees]
+    return found
 
 
 def study_images(ds: xr.Dataset, name: str, settings: StudySettings | None = None) -> ImageSet:
@@ -223,7 +281,7 @@ def study_images(ds: xr.Dataset, name: str, settings: StudySettings | None = Non
     ValueError
         If the name is unknown, no bias lies in the window, or as `image_set` does.
     """
-    settings, model = settings or StudySettings(), _study_model(name)
+    settings, model = settings or StudySettings(), study_model(name)
     return image_set(ds, list(_biases(ds, model, settings)), size=settings.image_size, style=model.style)
 
 
@@ -234,7 +292,7 @@ def study_checkpoint(
 
     Nor do different versions of the code that fits.
     """
-    model = _study_model(name)
+    model = study_model(name)
     described = (asdict(model), settings or StudySettings())
     text = np.frombuffer(f"{described}{_CODE}".encode(), np.uint8)
     digest = fingerprint(text, *(ds[key].values for key in _ON_WHICH_IT_DEPENDS))
@@ -277,7 +335,7 @@ def trained_regressor(
     ValueError
         If the name is unknown, or as `study_network`, `StudySettings.split` and `fit` do.
     """
-    settings, model = settings or StudySettings(), _study_model(name)
+    settings, model = settings or StudySettings(), study_model(name)
     path = None if checkpoints is None else study_checkpoint(ds, name, settings, checkpoints)
     if path is not None and path.exists():
         content = read_checkpoint(path)
@@ -286,7 +344,7 @@ def trained_regressor(
             return FitResult(unpack(content).to(device), content["history"], content["best_epoch"], path)
     network = study_network(ds, name, settings)
     if samples is None:
-        samples = samples_to_fit(ds, name, settings)
+        samples = samples_of(ds, [name], settings, test=False)[name]
     what = _labelled(ds, samples, model, settings)
     return fit(network, **what, checkpoint=path, device=device, progress=progress)
 
@@ -300,16 +358,18 @@ def study_parts(ds: xr.Dataset, samples: Samples, settings: StudySettings) -> Pa
 
 def _labelled(ds: xr.Dataset, samples: Samples, model: StudyModel, settings: StudySettings) -> dict[str, Any]:
     split = study_parts(ds, samples, settings)
-    train = samples.subset(split.train if model.stops else split.train | split.validation)
-    validation, apart = samples.subset(split.validation), samples.subset(split.calibration)
+    stop = split.validation | (split.train & np.isin(samples.U, model.leave_out))
+    stop &= model.stops
+    train, validation = samples.subset(split.known & ~stop), samples.subset(stop)
+    apart = samples.subset(split.calibration)
     # With fewer values no curve is left when one is left out. A random split has none that could be.
-    leavable = settings.protocol == "paper" and (model.stops or np.unique(train.U).size >= _LEAVABLE)
+    leavable = settings.protocol == "paper" and (stop.any() or np.unique(train.U).size >= _LEAVABLE)
     in_turn = "leave-one-out" if leavable else None
     return {
         "inputs": train.inputs,
         "U": train.U,
         "branch": train.branch,
-        "validation": (validation.inputs, validation.U) if model.stops else None,
+        "validation": (validation.inputs, validation.U) if stop.any() else None,
         "calibration": (apart.inputs, apart.U) if len(apart) else in_turn,
         "config": replace(settings.training, **model.training),
     }

@@ -147,7 +147,7 @@ def epoch(size: int, n: int = 32, drawn: int = 369) -> dict[str, float]:
 def reach(ds: xr.Dataset, settings: StudySettings) -> dict[str, float]:
     """From the LDOS of the trained U to a fitted model: the published CNN, and curves that err less."""
     found, split = {}, settings.split(ds["U"].values)
-    seen, test = (np.flatnonzero(part) for part in (split.train | split.validation, split.test))
+    seen, test = (np.flatnonzero(part) for part in (split.known, split.test))
     for name in ("cnn", "bragg"):
         start = time.perf_counter()
         result = trained_regressor(ds.isel(sample=seen), name, settings, progress=False)
@@ -164,10 +164,10 @@ def mixed_mae(seen: xr.Dataset, asked: xr.Dataset, settings: StudySettings) -> f
     """Error on held-out U of the published CNN that was trained in mixed precision."""
     samples = study_samples(seen, "cnn", settings)
     split = study_parts(seen, samples, settings)
-    train, stop = samples.subset(split.train), samples.subset(split.validation)
+    train = samples.subset(split.train)
     config = replace(settings.training, precision="mixed")
     network = study_network(seen, "cnn", settings)
-    result = fit(network, train.inputs, train.U, (stop.inputs, stop.U), config, progress=False)
+    result = fit(network, train.inputs, train.U, None, config, progress=False)
     test = study_samples(asked, "cnn", settings)
     return evaluate(test.U, predict(result, test.inputs).U).mae
 

@@ -6,10 +6,13 @@ import torch
 
 from stm_core.data import load_dataset
 from stm_core.learning import (
+    EVERY_BIAS,
+    STOPPED,
     STUDY_MODELS,
     StudySettings,
     load_checkpoint,
     predict,
+    samples_of,
     study_checkpoint,
     study_images,
     study_models,
@@ -69,8 +72,8 @@ def test_an_interrupted_training_goes_on_to_the_same_network(ds, tmp_path, first
 
 def test_different_runs_never_share_a_file(ds):
     changed = {"image_size": 32, "epochs": 3, "batch_size": 4, "patience": 2, "seed": 1, "bias_low": 0.01}
-    changed |= {"protocol": "images", "leave_out": (2.0,), "bias_high": 0.03}
-    runs = [(name, ds, SETTINGS) for name in STUDY_MODELS]
+    changed |= {"protocol": "images", "bias_high": 0.03}
+    runs = [(name, ds, SETTINGS) for name in STUDY_MODELS | EVERY_BIAS | STOPPED]
     runs += [("cnn", ds, replace(SETTINGS, **{key: value})) for key, value in changed.items()]
     runs += [
         ("cnn", ds.isel(sample=slice(1, None)), SETTINGS),
@@ -82,9 +85,27 @@ def test_different_runs_never_share_a_file(ds):
 def test_no_test_picture_trains_or_stops_a_network(ds):
     U = np.repeat(ds["U"].values, 3)
     by_U, by_image = SETTINGS.split(U), replace(SETTINGS, protocol="images").split(U)
-    assert set(U[by_U.train]) == {0, 2, 3, 5} and set(U[by_U.validation]) == {1, 4}
+    assert set(U[by_U.train]) == {0, 1, 2, 3, 4, 5} and not by_U.validation.any()
     assert not set(U[by_U.test]) & {0, 1, 2, 3, 4, 5}
-    assert not np.any(by_image.test & (by_image.train | by_image.validation))
+    assert not np.any(by_image.test & by_image.known)
+
+
+def test_left_out_values_choose_the_epoch_and_nothing_else(ds, monkeypatch):
+    given = {}
+    monkeypatch.setattr(study_models, "fit", lambda *_, **what: given.update(what))
+    for name, left_out in (("repaired", set()), ("repaired-2", {2}), ("repaired-1-4", {1, 4})):
+        trained_regressor(ds, name, SETTINGS, progress=False)
+        assert set(given["U"]) == {0, 1, 2, 3, 4, 5} - left_out
+        assert (set(given["validation"][1]) if left_out else given["validation"]) == (left_out or None)
+        assert not set(given["calibration"][1]) & {0, 1, 2, 3, 4, 5}
+
+
+def test_what_two_models_see_alike_is_made_once(ds):
+    three = ds.isel(sample=slice(0, 3))
+    seen = samples_of(three, ["cnn", "fc", "repaired", "bragg", "bragg_process", "cnn-every"], SETTINGS)
+    assert seen["cnn"] is seen["fc"] and seen["bragg"] is seen["bragg_process"]
+    assert seen["cnn"] is not seen["repaired"]
+    assert len(seen["cnn"]) == 9 and len(seen["cnn-every"]) == 3 * ds.sizes["bias"]
 
 
 def test_each_network_sees_its_pictures(ds):

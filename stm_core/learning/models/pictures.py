@@ -14,7 +14,6 @@ from typing import ClassVar, Literal
 from urllib.error import URLError
 
 import torch
-import torchvision
 from torch import nn
 
 from stm_core.learning.inputs import check_whole, check_widths
@@ -133,7 +132,9 @@ class ResNet18(ImageNetwork):
 
     def __init__(self, config: ResNet18Config) -> None:
         super().__init__(config)
-        self.backbone = torchvision.models.resnet18(weights=None)
+        from torchvision.models import resnet18  # seconds that only this network needs
+
+        self.backbone = resnet18(weights=None)
         self.backbone.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
         self.backbone.fc = nn.Identity()
         self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(512, 1))
@@ -163,8 +164,10 @@ class ResNet18(ImageNetwork):
 
 
 def _imagenet_weights() -> dict[str, torch.Tensor]:
+    from torchvision.models import ResNet18_Weights
+
     try:
-        weights = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
+        weights = ResNet18_Weights.IMAGENET1K_V1
         return dict(weights.get_state_dict(progress=False, check_hash=True))
     except (URLError, OSError, RuntimeError) as error:
         raise RuntimeError(
