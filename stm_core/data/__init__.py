@@ -2,7 +2,7 @@
 
 from .calibration import BraggLattice, find_graphene, find_moire, level
 from .engine_study import BENCHMARKS, engine_study, load_engine_study
-from .images import ImageSet, image_set, ldos_image
+from .images import ImageSet, image_set, ldos_image, rendered
 from .instruments import PICTURES, STMMap, is_scan_file, read_stm
 from .magic_angle import load_magic_angle, magic_angle_study
 from .plan import SweepPlan, read_plan
@@ -59,6 +59,7 @@ __all__ = [
     "read_scan_ldos",
     "read_stm",
     "register",
+    "rendered",
     "scan_image",
     "select",
     "state_labels",

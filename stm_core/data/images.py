@@ -54,8 +54,12 @@ class ImageSet:
 def _picture(grid: FourierGrid, ldos: NDArray, size: int, style: str) -> NDArray[np.float32]:
     # Dividing first keeps the tiny LDOS of a gap within the range of single precision.
     total = abs(ldos.sum())
-    picture = render(grid.magnitude(ldos / total if total > 0 else ldos), size, style)
-    return picture.astype(np.float32) / np.float32(255 if style == "paper" else 1)
+    return rendered(grid.magnitude(ldos / total if total > 0 else ldos), size, style)
+
+
+def rendered(magnitude: NDArray, size: int, style: str) -> NDArray[np.float32]:
+    """Magnitudes (n, n) of a transform as a picture (size, size) of an `ImageSet`; errors as of `render`."""
+    return render(magnitude, size, style).astype(np.float32) / np.float32(255 if style == "paper" else 1)
 
 
 def ldos_image(

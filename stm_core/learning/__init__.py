@@ -25,7 +25,7 @@ from stm_core.learning.models.curves import BraggCurves
 from stm_core.learning.models.pictures import Convolutional, FullyConnected, ResNet18
 from stm_core.learning.models.process import BraggProcess
 from stm_core.learning.noise import Exposure, information, noisy_samples, scanned_samples
-from stm_core.learning.noise_study import NoiseStudy
+from stm_core.learning.noise_study import NoiseStudy, read_noise_results, write_noise_results
 from stm_core.learning.parts import PAPER_U, Parts, parts
 from stm_core.learning.registry import ImageNetwork, Model, build_model
 from stm_core.learning.results import SHIPPED_RESULTS, add_result, figures, read_results, result_table
@@ -118,6 +118,7 @@ __all__ = [
     "parts",
     "predict",
     "read_card",
+    "read_noise_results",
     "read_results",
     "recorded",
     "result_table",
@@ -135,4 +136,5 @@ __all__ = [
     "study_parts",
     "study_samples",
     "trained_regressor",
+    "write_noise_results",
 ]

@@ -1,6 +1,6 @@
-"""What comes with the study: ``python -m stm_core.learning ship | leaderboard``.
+"""What comes with the study: ``python -m stm_core.learning ship | leaderboard | noise``.
 
-Both go on where they were stopped, and train again what was made from another dataset.
+The first two go on where they were stopped, and train again what was made from another dataset.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from tqdm.auto import tqdm
 from stm_core.data import load_dataset, select
 from stm_core.learning.baselines import BASELINES
 from stm_core.learning.leaderboard import run_leaderboard
+from stm_core.learning.noise import Exposure
+from stm_core.learning.noise_study import SHIPPED_NOISE, NoiseStudy, write_noise_results
 from stm_core.learning.results import SHIPPED_RESULTS
 from stm_core.learning.shipping import SHIPPED_NAMES, ship_model, stale_models
 from stm_core.learning.study_models import (
@@ -28,7 +30,7 @@ from stm_core.learning.study_models import (
 )
 
 _CHECKPOINTS = "_build/checkpoints"
-_WHAT = "Train and measure what comes with the study; both commands go on where they were stopped."
+_WHAT = "Train and measure what comes with the study; ship and leaderboard go on where they were stopped."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,10 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         ds = select(load_dataset(options.dataset), filling=options.filling)
-        if options.command == "ship":
-            _ship(ds, options)
-        else:
-            _leaderboard(ds, options)
+        {"ship": _ship, "leaderboard": _leaderboard, "noise": _noise}[options.command](ds, options)
     except (ValueError, OSError) as error:
         sys.stderr.write(f"stm_core.learning: {error}\n")
         return 2
@@ -63,6 +62,11 @@ def _leaderboard(ds: xr.Dataset, options: argparse.Namespace) -> None:
         run_leaderboard(ds, STOPPED, ("paper",), **measured)
 
 
+def _noise(ds: xr.Dataset, options: argparse.Namespace) -> None:
+    study = NoiseStudy(ds, Exposure(pixels=options.pixels, pixel=options.pixel))
+    write_noise_results(study.pictures_in_white_noise(options.levels, options.models), study, options.out)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m stm_core.learning", description=_WHAT)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -76,7 +80,15 @@ def _parser() -> argparse.ArgumentParser:
     board.add_argument("--seeds", type=int, default=5, metavar="N", help="number of seeds (default: 5)")
     board.add_argument("--ablation", action="store_true", help="then the experiments of page 05")
     board.add_argument("--out", type=Path, default=SHIPPED_RESULTS, metavar="FILE", help="file of results")
-    for command in (ship, board):
+    noise = commands.add_parser("noise", help="hold networks of pictures against what noise allows")
+    noise.add_argument(
+        "--models", nargs="+", choices=STUDY_MODELS, default=["repaired", "cnn"], metavar="NAME"
+    )
+    noise.add_argument("--levels", nargs="+", type=float, default=[0.01, 0.03, 0.1, 0.3], metavar="SHARE")
+    noise.add_argument("--pixels", type=int, default=192, metavar="N", help="per side (default: 192)")
+    noise.add_argument("--pixel", type=float, default=0.8, metavar="Å", help="between pixels (default: 0.8)")
+    noise.add_argument("--out", type=Path, default=SHIPPED_NOISE, metavar="FILE", help="file of results")
+    for command in (ship, board, noise):
         command.add_argument("--dataset", default="", metavar="FILE", help="sweep (default: the shipped one)")
         command.add_argument(
             "--filling", type=float, default=0.0, metavar="NU", help="of states (default: 0)"

@@ -11,10 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from stm_core.data import cell_of
 from stm_core.imaging import layer_mask
-from stm_core.learning.inputs import InputConfig, Samples, as_maps, as_single, check_number, check_whole
+from stm_core.learning.inputs import (
+    InputConfig,
+    Samples,
+    as_maps,
+    as_single,
+    bias_positions,
+    check_number,
+    check_whole,
+)
 from stm_core.simulation import GRAPHENE_LATTICE, TwistedBilayer
 
-_SAME_BIAS = 2.5e-3  # eV: half the broadening of the simulated LDOS
 BIASES = tuple(round(0.01 * step, 2) for step in range(-6, 7))
 """Biases of the study's sweep, in eV."""
 
@@ -84,10 +91,6 @@ class BraggConfig(InputConfig):
         part = stars.real if self.channel == "symmetric" else np.abs(stars)
         return part.mean(axis=-1).astype(np.float32)
 
-    def positions(self, ds: xr.Dataset) -> NDArray[np.int64]:
-        """Where the model's biases stand among a dataset's; ValueError if it lacks one."""
-        return _positions(ds["bias"].values, self.bias)
-
     def amplitudes(self, ds: xr.Dataset) -> NDArray[np.complex128]:
         """Complex amplitudes (n, n_bias, 1 + 6 n_stars) of a dataset at `star_vectors`, G = 0 first."""
         top = layer_mask(ds["layer"].values, "top")
@@ -122,19 +125,8 @@ class BraggConfig(InputConfig):
         vectors = star_vectors(TwistedBilayer(self.i, self.spacing), self.n_stars)
         inputs = np.full((1, len(self.bias), self.n_stars), np.nan, dtype=np.float32)
         read = self.of_amplitudes(maps @ _waves(places, vectors))
-        inputs[0, _positions(np.array(self.bias), measured)] = read
+        inputs[0, bias_positions(self.bias, measured)] = read
         return inputs
-
-
-def _positions(available: NDArray, wanted: ArrayLike) -> NDArray[np.int64]:
-    """Where the wanted biases stand among the available ones."""
-    values = np.atleast_1d(np.asarray(wanted, dtype=float))
-    nearest = np.abs(available - values[:, None]).argmin(axis=1)
-    far = ~(np.abs(available[nearest] - values) <= _SAME_BIAS)  # NaN is far from all
-    if far.any():
-        listed = ", ".join(f"{value:g}" for value in available)
-        raise ValueError(f"bias {values[far][0]:g} eV is none of {listed} eV")
-    return nearest
 
 
 def star_vectors(cell: Any, n_stars: int) -> NDArray[np.float64]:

@@ -18,6 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from stm_core.data import image_set, ldos_image
 from stm_core.imaging.render import STYLES
 
+_SAME_BIAS = 2.5e-3  # eV: half the broadening of the simulated LDOS
+
 
 @dataclass(frozen=True, eq=False)
 class Samples:
@@ -59,6 +61,18 @@ def branch_numbers(filling: ArrayLike, seed: ArrayLike) -> NDArray[np.int64]:
     """Number of the branch of samples (n,), one for each pair of filling and seed."""
     pairs = np.stack([filling, seed], axis=1)
     return np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def bias_positions(available: ArrayLike, wanted: ArrayLike) -> NDArray[np.int64]:
+    """Where the wanted biases stand among the available ones, all in eV; ValueError if one is missing."""
+    there = np.asarray(available, dtype=float)
+    values = np.atleast_1d(np.asarray(wanted, dtype=float))
+    nearest = np.abs(there - values[:, None]).argmin(axis=1)
+    far = ~(np.abs(there[nearest] - values) <= _SAME_BIAS)  # NaN is far from all
+    if far.any():
+        listed = ", ".join(f"{value:g}" for value in there)
+        raise ValueError(f"bias {values[far][0]:g} eV is none of {listed} eV")
+    return nearest
 
 
 def as_single(values: ArrayLike) -> np.ndarray:
@@ -163,6 +177,10 @@ class InputConfig:
             raise ValueError(f"bias is {self.bias!r}, but must be a tuple of numbers in eV, one at least")
         for value in self.bias:
             check_number("one of bias", value)
+
+    def positions(self, ds: xr.Dataset) -> NDArray[np.int64]:
+        """Where the model's biases stand among a dataset's; ValueError if it lacks one."""
+        return bias_positions(ds["bias"].values, self.bias)
 
     def check(self, inputs: ArrayLike) -> np.ndarray:
         """Inputs as a float32 array (n, ...); ValueError if they are none of this model's."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -16,13 +17,21 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from tqdm.auto import tqdm
 
-from stm_core.data import cell_of
-from stm_core.imaging import ScanMap, SurfaceLDOS, form_factor, layer_mask, scan_amplitudes
+from stm_core.data import cell_of, rendered
+from stm_core.imaging import (
+    ScanMap,
+    SurfaceLDOS,
+    form_factor,
+    layer_mask,
+    scan_amplitudes,
+    scan_transform,
+)
 from stm_core.learning.bragg_inputs import BraggConfig, star_vectors
-from stm_core.learning.inputs import Samples, branch_numbers
+from stm_core.learning.inputs import PictureConfig, Samples, branch_numbers
 
 _LONGEST = 3.2  # 1/Å: the tip passes less than a hundredth of a component beyond the zone's corner
 _LEAST_KNOWN = 4  # values of U that a spline needs
+_FINENESS = 4  # points of the transform per pixel of a picture, along each side
 
 
 @dataclass(frozen=True)
@@ -141,22 +150,23 @@ def noisy_samples(
 
 
 def scanned_samples(
-    config: BraggConfig,
+    config: BraggConfig | PictureConfig,
     ds: xr.Dataset,
     imperfect: Callable[[ScanMap, Generator], ScanMap],
     rng: Generator,
     exposure: Exposure | None = None,
     progress: bool = True,
+    draws: int = 1,
 ) -> Samples:
-    """A dataset as a Bragg model sees it in finite, imperfect scans, one of each sample and bias.
+    """A dataset as a model sees it in finite, imperfect scans of each sample and bias.
 
-    The scan is centred on the rotation axis and read at the vectors of the perfect cell: nothing is
-    registered or straightened, which is the worst case.
+    The scan is centred on the rotation axis and read at the vectors of the perfect cell, or on the k-frame of
+    pictures: nothing is registered or straightened, which is the worst case.
 
     Parameters
     ----------
-    config : BraggConfig
-        Of the model.
+    config : BraggConfig or PictureConfig
+        Of the model. Pictures are windowed transforms over their value at k = 0.
     ds : xarray.Dataset
     imperfect : callable
         `Imperfections` or a single one.
@@ -165,21 +175,54 @@ def scanned_samples(
         Its white noise comes on top.
     progress : bool
         Show a progress bar.
+    draws : int
+        Scans of each sample, one after the other.
+
+    Returns
+    -------
+    Samples
+        A row for each sample and draw; of pictures, which show one bias each, for each bias as well.
+
+    Raises
+    ------
+    ValueError
+        If a bias is none of the dataset's, or the pixels are too coarse for what is read.
     """
     exposure = exposure or Exposure()
     cell, chosen = cell_of(ds), config.positions(ds)
-    vectors = star_vectors(cell, config.n_stars)
+    read = _reading(config, cell)
     corner = np.full(2, -exposure.pixel * (exposure.pixels - 1) / 2)
-    amplitudes = np.empty((ds.sizes["sample"], len(chosen), len(vectors)), complex)
-    tables = ds["ldos"].values[:, chosen].astype(float)
-    for number, maps in enumerate(tqdm(tables, desc="scans", unit="sample", disable=not progress)):
-        for place, ldos in enumerate(maps):
-            surface = SurfaceLDOS.above(cell, ldos, exposure.height)
-            scan = imperfect(surface.scan(exposure.pixels, exposure.pixel, origin=corner), rng)
-            white = exposure.noise * scan.values.mean() * rng.standard_normal(scan.values.shape)
-            noisy = ScanMap(scan.values + white, scan.pixel, scan.origin)
-            amplitudes[number, place] = scan_amplitudes(noisy, vectors)
-    return _labelled(ds, config.of_amplitudes(amplitudes), 1)
+    tables, found = ds["ldos"].values[:, chosen].astype(float), []
+    for maps in tqdm(tables, desc="scans", unit="sample", disable=not progress):
+        surfaces = [SurfaceLDOS.above(cell, ldos, exposure.height) for ldos in maps]
+        still = [each.scan(exposure.pixels, exposure.pixel, origin=corner) for each in surfaces]
+        for _ in range(draws):
+            scans = [imperfect(each, rng) for each in still]
+            found.append([read(_with_noise(scan, exposure.noise, rng)) for scan in scans])
+    if isinstance(config, BraggConfig):
+        return _labelled(ds, config.of_amplitudes(np.array(found)), draws)
+    size = config.image_size
+    return _labelled(ds, np.array(found, np.float32).reshape(-1, size, size), draws * len(chosen))
+
+
+def _reading(config: BraggConfig | PictureConfig, cell: Any) -> Callable[[ScanMap], NDArray]:
+    """What a model takes from a scan: complex amplitudes of its stars, or a picture."""
+    if isinstance(config, BraggConfig):
+        vectors = star_vectors(cell, config.n_stars)
+        return lambda scan: scan_amplitudes(scan, vectors)
+    # An odd number of points has k = 0 among them.
+    n_k = _FINENESS * config.image_size + 1
+
+    def picture(scan: ScanMap) -> NDArray:
+        transform = scan_transform(scan, n_k)
+        return rendered(transform / transform[n_k // 2, n_k // 2], config.image_size, config.style)
+
+    return picture
+
+
+def _with_noise(scan: ScanMap, noise: float, rng: Generator) -> ScanMap:
+    white = noise * scan.values.mean() * rng.standard_normal(scan.values.shape)
+    return ScanMap(scan.values + white, scan.pixel, scan.origin)
 
 
 def _labelled(ds: xr.Dataset, inputs: NDArray, draws: int) -> Samples:

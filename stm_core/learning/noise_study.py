@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,18 +16,25 @@ import xarray as xr
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from stm_core.files import replacing
 from stm_core.imaging import Imperfections, ScanMap
 from stm_core.learning.evaluation import Trained, evaluate, predict
 from stm_core.learning.inputs import Samples
+from stm_core.learning.leaderboard import dataset_fingerprint
 from stm_core.learning.loop import TrainingConfig
 from stm_core.learning.noise import Exposure, information, noisy_samples, scanned_samples
 from stm_core.learning.registry import Model, build_model
-from stm_core.learning.study_models import StudySettings, study_network
+from stm_core.learning.results import SHIPPED_RESULTS
+from stm_core.learning.study_models import StudySettings, study_model, study_network
 from stm_core.learning.training import fit
 
 _DRAWS, _LESSONS = 8, 16  # noisy maps of each state that is read, and of each that teaches curves
 _PIXELWISE = TrainingConfig(normalisation="pixel")
+_PICTURES = TrainingConfig(epochs=40, batch_size=32)
 _SHORT = TrainingConfig(epochs=40, batch_size=32, learning_rate=2e-3, normalisation="pixel")
+
+SHIPPED_NOISE = SHIPPED_RESULTS.with_name("noise.json")
+"""Networks of pictures in noise, of the sweep that comes with the study."""
 
 Imperfect = Callable[[ScanMap, Generator], ScanMap]
 
@@ -113,25 +124,79 @@ class NoiseStudy:
             and ``ratio``, medians over the asked states; ``pooled``, the ratio over these together, and
             ``pooled_all``, over those beyond the largest U as well.
         """
-        states, n_asked = np.concatenate([self.asked, self.beyond]), len(self.asked)
-        rng, bounds = np.random.default_rng(self.seed), self.bounds(states)
-        informative = bounds.drop(columns="all")[:n_asked].median().idxmin()
-        rows = []
-        for name, model, limit, trained in self._readers(levels, float(informative), rng):
+        rng, states, rows = np.random.default_rng(self.seed), self._read, []
+        for name, model, limit, trained in self._readers(levels, self.informative, rng):
             for level in levels:
                 seen = noisy_samples(model.config, self.ds.isel(sample=states), self._at(level), rng, _DRAWS)
                 error = predict(trained(level), seen.inputs).U - seen.U
-                rms = np.sqrt((error.reshape(len(states), -1) ** 2).mean(axis=1))
-                bound = level * bounds["all" if limit == "all" else informative].to_numpy()
-                row = {
-                    "rms": np.median(rms[:n_asked]),
-                    "bound": np.nanmedian(bound[:n_asked]),
-                    "ratio": np.nanmedian((rms / bound)[:n_asked]),
-                    "pooled": _pooled(rms[:n_asked], bound[:n_asked]),
-                    "pooled_all": _pooled(rms, bound),
-                }
-                rows.append({"model": name, "level": level, **{key: float(v) for key, v in row.items()}})
+                rows.append({"model": name, "level": level, **self._beside_bound(error, level, limit)})
         return pd.DataFrame(rows)
+
+    def pictures_in_white_noise(
+        self, levels: Sequence[float], names: Sequence[str] = ("repaired", "cnn"), progress: bool = True
+    ) -> pd.DataFrame:
+        """As `in_white_noise`, of networks that see the transform of one noisy scan, at the informative bias.
+
+        Each network is trained on scans at all levels together, and its bound is that of one bias.
+
+        Parameters
+        ----------
+        levels : sequence of float
+        names : sequence of str
+            Networks of pictures, as for `study_model`.
+        progress : bool
+            Show progress bars.
+
+        Raises
+        ------
+        ValueError
+            If the pixels are too coarse for the window of the pictures.
+        """
+        rng, still, rows = np.random.default_rng(self.seed), Imperfections(()), []
+        for name in names:
+            network = study_network(self.ds, name, self.settings)
+            options = {**asdict(network.config), "bias": (self.informative,)}
+            network = build_model(network.name, seed=self.seed, **options)
+
+            def scanned(ds: xr.Dataset, level: float, draws: int, config: Any = network.config) -> Samples:
+                return scanned_samples(config, ds, still, rng, self._at(level), progress, draws)
+
+            trained = _fitted(
+                network, [scanned(self.learned, level, 1) for level in levels], _PICTURES, progress
+            )
+            for level in levels:
+                seen = scanned(self.ds.isel(sample=self._read), level, _DRAWS)
+                error = predict(trained, seen.inputs).U - seen.U
+                title = study_model(name).title
+                rows.append({"model": title, "level": level, **self._beside_bound(error, level, "one")})
+        return pd.DataFrame(rows)
+
+    @property
+    def informative(self) -> float:
+        """The bias in eV with the smallest bound in the median of the asked states."""
+        return float(self._bounds[: len(self.asked)].drop(columns="all").median().idxmin())
+
+    @property
+    def _read(self) -> NDArray[np.int64]:
+        return np.concatenate([self.asked, self.beyond])
+
+    @cached_property
+    def _bounds(self) -> pd.DataFrame:
+        return self.bounds(self._read)
+
+    def _beside_bound(self, error: NDArray, level: float, limit: str) -> dict[str, float]:
+        """Errors (n_states * draws,) of the states of `_read` at a level, and the bound of "all" or "one"."""
+        bounds, n_asked = self._bounds, len(self.asked)
+        rms = np.sqrt((error.reshape(len(bounds), -1) ** 2).mean(axis=1))
+        bound = level * bounds["all" if limit == "all" else self.informative].to_numpy()
+        found = {
+            "rms": np.median(rms[:n_asked]),
+            "bound": np.nanmedian(bound[:n_asked]),
+            "ratio": np.nanmedian((rms / bound)[:n_asked]),
+            "pooled": _pooled(rms[:n_asked], bound[:n_asked]),
+            "pooled_all": _pooled(rms, bound),
+        }
+        return {key: float(value) for key, value in found.items()}
 
     @property
     def _asked_of(self) -> xr.Dataset:
@@ -212,18 +277,43 @@ class NoiseStudy:
         """
         rng, model = np.random.default_rng(self.seed), self.curves(bias)
         bad_day = Imperfections.preset("noisy")
-        reader, errors = self._scan_reader(model, bad_day, rng, every, draws), []
-        for _ in range(readings):
-            seen = scanned_samples(model.config, self._asked_of, bad_day, rng, self.exposure)
-            errors.append(predict(reader, seen.inputs).U - seen.U)
-        return np.stack(errors)
+        reader = self._scan_reader(model, bad_day, rng, every, draws)
+        seen = scanned_samples(model.config, self._asked_of, bad_day, rng, self.exposure, draws=readings)
+        return (predict(reader, seen.inputs).U - seen.U).reshape(-1, readings).T
 
     def _scan_reader(
         self, model: Model, imperfect: Imperfect, rng: Generator, every: int, draws: int
     ) -> Trained:
         part = self.learned.isel(sample=slice(None, None, every))
-        seen = [scanned_samples(model.config, part, imperfect, rng, self.exposure) for _ in range(draws)]
-        return _fitted(model, seen)
+        seen = scanned_samples(model.config, part, imperfect, rng, self.exposure, draws=draws)
+        return _fitted(model, [seen])
+
+
+def write_noise_results(
+    table: pd.DataFrame, study: NoiseStudy, path: str | os.PathLike[str] = SHIPPED_NOISE
+) -> Path:
+    """Keep what `NoiseStudy` measured, with the dataset and the scans it is of.
+
+    Parameters
+    ----------
+    table : pandas DataFrame
+        Of `NoiseStudy.pictures_in_white_noise`.
+    study : NoiseStudy
+        That measured it.
+    path : path-like
+        Written beside, then renamed.
+    """
+    scans = {"exposure": asdict(study.exposure), "seed": study.seed, "bias": study.informative}
+    content = {"data": dataset_fingerprint(study.ds), **scans, "rows": table.to_dict("records")}
+    with replacing(Path(path)) as beside:
+        beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return Path(path)
+
+
+def read_noise_results(ds: xr.Dataset, path: str | os.PathLike[str] = SHIPPED_NOISE) -> pd.DataFrame:
+    """What `write_noise_results` kept of this dataset; empty if there is nothing of it."""
+    content = json.loads(Path(path).read_text(encoding="utf-8")) if Path(path).is_file() else {}
+    return pd.DataFrame(content["rows"] if content.get("data") == dataset_fingerprint(ds) else [])
 
 
 def _pooled(rms: NDArray, bound: NDArray) -> float:
@@ -232,8 +322,10 @@ def _pooled(rms: NDArray, bound: NDArray) -> float:
     return float(np.sqrt((rms[known] ** 2).mean() / (bound[known] ** 2).mean()))
 
 
-def _fitted(model: Model, seen: Sequence[Samples], config: TrainingConfig | None = None) -> Trained:
+def _fitted(
+    model: Model, seen: Sequence[Samples], config: TrainingConfig | None = None, progress: bool = False
+) -> Trained:
     columns: dict[str, Any] = {
         key: np.concatenate([getattr(each, key) for each in seen]) for key in ("inputs", "U", "branch")
     }
-    return fit(model, **columns, config=config, progress=False)
+    return fit(model, **columns, config=config, progress=progress)

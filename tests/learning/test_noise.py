@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from stm_core.data import cell_of, load_dataset
@@ -13,8 +14,10 @@ from stm_core.learning import (
     build_model,
     information,
     noisy_samples,
+    read_noise_results,
     scanned_samples,
     star_vectors,
+    write_noise_results,
 )
 from stm_core.learning.noise_study import _pooled
 
@@ -105,6 +108,30 @@ def test_curves_taught_by_noise_come_near_the_bound_and_clean_ones_do_not(ds):
     assert found.loc["curves", "bound"] <= found.loc["curves, one bias", "bound"]
 
 
+def test_pictures_of_still_scans_are_windowed_transforms_over_their_centre(ds):
+    config = build_model("cnn", image_size=16, bias=tuple(ds["bias"].values[[2, 6]].tolist())).config
+    fine = Exposure(pixels=160, pixel=0.8)
+    seen = scanned_samples(config, ds.isel(sample=[0, 7]), Imperfections(()), np.random.default_rng(0), fine)
+    assert seen.inputs.shape == (4, 16, 16) and list(seen.sample) == [0, 0, 1, 1]
+    # One of a real map shows the same at k and -k, brightest in the middle.
+    np.testing.assert_allclose(seen.inputs, seen.inputs[:, ::-1, ::-1], rtol=1e-3, atol=1e-6)
+    assert (seen.inputs.reshape(4, -1).max(axis=1) == seen.inputs[:, 7:9, 7:9].max(axis=(1, 2))).all()
+    coarse = replace(fine, pixel=1.2)
+    with pytest.raises(ValueError, match=r"pixels of at most 0\.968"):
+        scanned_samples(config, ds.isel(sample=[0]), Imperfections(()), np.random.default_rng(0), coarse)
+
+
+def test_networks_of_pictures_are_held_against_the_bound_of_their_bias(ds, tmp_path):
+    study = NoiseStudy(ds, Exposure(pixels=32, pixel=0.8), n_states=2)
+    found = study.pictures_in_white_noise([0.1, 0.3], ["repaired"], progress=False)
+    assert list(found["level"]) == [0.1, 0.3] and (found["ratio"] > 0).all()
+    np.testing.assert_allclose(found["bound"] / found["level"], study.bounds()[study.informative].median())
+    path = write_noise_results(found, study, tmp_path / "noise.json")
+    pd.testing.assert_frame_equal(read_noise_results(ds, path), found)
+    assert read_noise_results(ds.assign(ldos=2 * ds.ldos), path).empty
+    assert read_noise_results(ds, tmp_path / "none.json").empty
+
+
 def test_settings_that_are_no_scan_are_refused():
     with pytest.raises(ValueError, match="noise must be at least 0"):
         Exposure(noise=-0.1)
@@ -113,10 +140,10 @@ def test_settings_that_are_no_scan_are_refused():
 def test_bad_days_are_read_at_one_bias_and_at_all(ds):
     study = NoiseStudy(ds, Exposure(pixels=24, pixel=0.5), n_states=3)
     for bias in (0.0, None):
-        errors = study.on_a_bad_day(bias, draws=1, readings=2)
+        errors = study.on_a_bad_day(bias, draws=1, readings=2, every=1)
         assert errors.shape == (2, len(study.asked)) and np.isfinite(errors).all()
         assert not np.array_equal(*errors)  # every day is another one
-        assert np.array_equal(errors, study.on_a_bad_day(bias, draws=1, readings=2))
+        assert np.array_equal(errors, study.on_a_bad_day(bias, draws=1, readings=2, every=1))
 
 
 def test_pooled_errors_are_root_mean_squares_over_those_of_the_bounds():
