@@ -30,7 +30,7 @@ from stm_core.learning.training import fit
 
 _DRAWS, _LESSONS = 8, 16  # noisy maps of each state that is read, and of each that teaches curves
 _PIXELWISE = TrainingConfig(normalisation="pixel")
-_PICTURES = TrainingConfig(epochs=40, batch_size=32)
+_PICTURES = TrainingConfig(epochs=12, batch_size=16)
 _SHORT = TrainingConfig(epochs=40, batch_size=32, learning_rate=2e-3, normalisation="pixel")
 
 SHIPPED_NOISE = SHIPPED_RESULTS.with_name("noise.json")

@@ -112,7 +112,7 @@ ABLATION: dict[str, StudyModel] = {
     "+renderer": StudyModel("cnn", "linear pictures"),
     "+clamp": StudyModel("cnn", "no cut-off at zero", {"clamp": False}),
     "+unit": StudyModel("cnn", "no unit length", {"clamp": False, "l2_normalise": False}),
-    "+dropout": StudyModel("cnn", "no dropout", _FREE),
+    "repaired": replace(STUDY_MODELS["repaired"], title="no dropout"),
     "+pixel": StudyModel("cnn", "normalised pixel by pixel", _FREE, {"normalisation": "pixel"}),
 }
 """From the paper's CNN to the repaired one, each with the changes of those before it and one more."""

@@ -20,6 +20,7 @@ from stm_core.learning import (
     measure,
     predict,
     read_card,
+    read_noise_results,
     read_results,
     result_table,
     ship_model,
@@ -142,3 +143,13 @@ def test_a_stale_model_is_named_and_made_anew_by_one_command(small, small_datase
 def test_a_command_that_cannot_run_says_why(tmp_path, capsys):
     assert main(["leaderboard", "--dataset", str(tmp_path / "none.nc")]) == 2
     assert "none.nc" in capsys.readouterr().err
+
+
+def test_networks_in_noise_are_measured_by_one_command(small, small_dataset_path, tmp_path):
+    out = tmp_path / "noise.json"
+    arguments = ["noise", "--dataset", str(small_dataset_path), "--models", "repaired", "--levels", "0.3"]
+    assert main([*arguments, "--pixels", "24", "--out", str(out)]) == 0
+    found = read_noise_results(small, out)
+    assert list(found["level"]) == [0.3] and (found[["rms", "bound", "ratio"]] > 0).all(axis=None)
+    assert main([*arguments, "--pixel", "1.2", "--out", str(tmp_path / "none.json")]) == 2
+    assert not (tmp_path / "none.json").exists()
