@@ -11,7 +11,6 @@ from typing import Any
 
 import nbformat
 import papermill
-import yaml
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
@@ -44,7 +43,7 @@ def execute(root: Path, build: Path, page: Page, again: bool = False) -> Path:
     for folder in (target.parent, partial.parent):
         folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    _papermill(page, partial, _injected(root, build, page, inputs), root)
+    _papermill(page, partial, _injected(root, build, page), root)
     seconds = time.perf_counter() - started
     _note(partial, page, inputs, seconds)
     os.replace(partial, target)
@@ -53,18 +52,17 @@ def execute(root: Path, build: Path, page: Page, again: bool = False) -> Path:
     return target
 
 
-def _injected(root: Path, build: Path, page: Page, inputs: Inputs) -> dict[str, Any]:
+def _injected(root: Path, build: Path, page: Page) -> dict[str, Any]:
     """Parameters as the kernel gets them: whole paths, and a folder for trained networks."""
     parameters = dict(page.parameters)
     for key, value in parameters.items():
         if value and names_a_file(page, key):
             parameters[key] = str(Path(value).resolve())
     if "checkpoints" in page.declared:
-        # Pages with the same settings share networks, and no network outlives the code that trained it.
-        settings = {k: v for k, v in page.parameters.items() if v != page.declared[k]}
+        # Pages share networks, whose names say data and settings; none outlives the code that trained it.
         rooms = [path for room in _TRAINED_WITH for path in sorted((root / "stm_core" / room).rglob("*.py"))]
         made_from = [*rooms, root / "constraints.txt"]
-        trained = digest_of(made_from, root, inputs.data, yaml.safe_dump(settings))
+        trained = digest_of(made_from, root)
         parameters.setdefault("checkpoints", str(build / "checkpoints" / trained))
     return parameters
 
