@@ -1,5 +1,6 @@
 """From the magnitude of a transform to a square picture of the size a network takes."""
 
+from functools import cache
 from typing import Any
 
 import matplotlib
@@ -37,10 +38,18 @@ def area_weights(n: int, size: int) -> NDArray[np.float64]:
     return np.clip(overlap, 0.0, None) * (size / n)
 
 
+@cache
+def _turbo_grey() -> NDArray[np.uint8]:
+    """Grey of each colour of `turbo`, (256,): the same picture as by way of colours, several times sooner."""
+    colours = matplotlib.colormaps["turbo"](np.arange(256), bytes=True)[None, :, :3]
+    return np.asarray(Image.fromarray(np.ascontiguousarray(colours)).convert("L"))[0]
+
+
 def _paper_grey(image: NDArray, size: int) -> NDArray[np.uint8]:
     # Normalize() without limits takes the image's own minimum and maximum, as imshow does.
-    colours = matplotlib.colormaps["turbo"](Normalize()(image), bytes=True)
-    grey = Image.fromarray(np.ascontiguousarray(colours[..., :3])).convert("L")
+    share = np.ma.getdata(Normalize()(image))
+    colour = np.minimum((256 * share).astype(np.int16), 255)
+    grey = Image.fromarray(_turbo_grey()[colour])
     return np.asarray(grey.resize((size, size), Image.Resampling.BILINEAR))
 
 

@@ -1,9 +1,12 @@
 """The two renderers: one keeps intensities, the other is shown to lose them."""
 
+import matplotlib
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.colors import Normalize
+from PIL import Image
 
 from stm_core.imaging import area_weights, render
 
@@ -41,6 +44,15 @@ def test_linear_keeps_intensities_and_paper_discards_them(scale, offset):
     difference = render(changed, 60, "paper").astype(int) - render(image, 60, "paper").astype(int)
     assert np.abs(difference).max() <= 3
     assert (difference == 0).mean() > 0.99
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_paper_grey_is_that_of_the_coloured_picture(dtype):
+    image = np.vstack([picture(seed=3), picture(seed=4)])[:60, :60].astype(dtype)
+    for drawn in (image, np.full((60, 60), 0.3, dtype)):
+        colours = matplotlib.colormaps["turbo"](Normalize()(drawn), bytes=True)[..., :3]
+        grey = Image.fromarray(np.ascontiguousarray(colours)).convert("L").resize((32, 32), 2)
+        np.testing.assert_array_equal(render(drawn, size=32, style="paper"), np.asarray(grey))
 
 
 def test_paper_grey_is_not_monotonic_in_the_intensity():
