@@ -7,6 +7,7 @@ from stm_core.learning.baselines import (
     nearest_integer,
 )
 from stm_core.learning.bragg_inputs import BraggConfig, star_vectors
+from stm_core.learning.catalogue import ABLATION, EVERY_BIAS, STOPPED, STUDY_MODELS, StudyModel, study_model
 from stm_core.learning.checkpoints import Normalisation, Regressor, load_checkpoint
 from stm_core.learning.controls import ShuffledFit, fit_to_shuffled
 from stm_core.learning.evaluation import Metrics, as_regressor, evaluate, predict
@@ -25,7 +26,8 @@ from stm_core.learning.models.curves import BraggCurves
 from stm_core.learning.models.pictures import Convolutional, FullyConnected, ResNet18
 from stm_core.learning.models.process import BraggProcess
 from stm_core.learning.noise import Exposure, information, noisy_samples, scanned_samples
-from stm_core.learning.noise_study import NoiseStudy, read_noise_results, write_noise_results
+from stm_core.learning.noise_results import read_noise_results, write_noise_results
+from stm_core.learning.noise_study import NoiseStudy
 from stm_core.learning.parts import PAPER_U, Parts, parts
 from stm_core.learning.registry import ImageNetwork, Model, build_model
 from stm_core.learning.results import SHIPPED_RESULTS, add_result, figures, read_results, result_table
@@ -38,17 +40,11 @@ from stm_core.learning.shipping import (
     stale_models,
 )
 from stm_core.learning.study_models import (
-    ABLATION,
-    EVERY_BIAS,
     SHIPPED_MODELS,
-    STOPPED,
-    STUDY_MODELS,
-    StudyModel,
     StudySettings,
     samples_of,
     study_checkpoint,
     study_images,
-    study_model,
     study_network,
     study_parts,
     study_samples,

@@ -16,18 +16,14 @@ from tqdm.auto import tqdm
 
 from stm_core.data import load_dataset, select
 from stm_core.learning.baselines import BASELINES
+from stm_core.learning.catalogue import ABLATION, EVERY_BIAS, STOPPED, STUDY_MODELS
 from stm_core.learning.leaderboard import run_leaderboard
 from stm_core.learning.noise import Exposure
-from stm_core.learning.noise_study import SHIPPED_NOISE, NoiseStudy, write_noise_results
+from stm_core.learning.noise_results import SHIPPED_NOISE, write_noise_results
+from stm_core.learning.noise_study import NoiseStudy
 from stm_core.learning.results import SHIPPED_RESULTS
 from stm_core.learning.shipping import SHIPPED_NAMES, ship_model, stale_models
-from stm_core.learning.study_models import (
-    ABLATION,
-    EVERY_BIAS,
-    SHIPPED_MODELS,
-    STOPPED,
-    STUDY_MODELS,
-)
+from stm_core.learning.study_models import SHIPPED_MODELS
 
 _CHECKPOINTS = "_build/checkpoints"
 _WHAT = "Train and measure what comes with the study; ship and leaderboard go on where they were stopped."

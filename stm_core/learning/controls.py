@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
+from stm_core.learning.catalogue import STUDY_MODELS
 from stm_core.learning.evaluation import predict
 from stm_core.learning.inputs import Samples
 from stm_core.learning.study_models import (
-    STUDY_MODELS,
     StudySettings,
     study_checkpoint,
     study_network,

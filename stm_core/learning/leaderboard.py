@@ -18,15 +18,14 @@ import xarray as xr
 from tqdm.auto import tqdm
 
 from stm_core.learning.baselines import BASELINES
+from stm_core.learning.catalogue import STUDY_MODELS, study_model
 from stm_core.learning.checkpoints import fingerprint
 from stm_core.learning.evaluation import predict
 from stm_core.learning.inputs import Samples
 from stm_core.learning.parts import Parts
 from stm_core.learning.results import SHIPPED_RESULTS, add_result, figures, read_results
 from stm_core.learning.study_models import (
-    STUDY_MODELS,
     StudySettings,
-    study_model,
     study_parts,
     study_samples,
     trained_regressor,

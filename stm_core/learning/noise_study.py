@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,25 +13,20 @@ import xarray as xr
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from stm_core.files import replacing
 from stm_core.imaging import Imperfections, ScanMap
+from stm_core.learning.catalogue import study_model
 from stm_core.learning.evaluation import Trained, evaluate, predict
 from stm_core.learning.inputs import Samples
-from stm_core.learning.leaderboard import dataset_fingerprint
 from stm_core.learning.loop import TrainingConfig
 from stm_core.learning.noise import Exposure, information, noisy_samples, scanned_samples
 from stm_core.learning.registry import Model, build_model
-from stm_core.learning.results import SHIPPED_RESULTS
-from stm_core.learning.study_models import StudySettings, study_model, study_network
+from stm_core.learning.study_models import StudySettings, study_network
 from stm_core.learning.training import fit
 
 _DRAWS, _LESSONS = 8, 16  # noisy maps of each state that is read, and of each that teaches curves
 _PIXELWISE = TrainingConfig(normalisation="pixel")
 _PICTURES = TrainingConfig(epochs=12, batch_size=16)
 _SHORT = TrainingConfig(epochs=40, batch_size=32, learning_rate=2e-3, normalisation="pixel")
-
-SHIPPED_NOISE = SHIPPED_RESULTS.with_name("noise.json")
-"""Networks of pictures in noise, of the sweep that comes with the study."""
 
 Imperfect = Callable[[ScanMap, Generator], ScanMap]
 
@@ -125,7 +117,7 @@ class NoiseStudy:
             ``pooled_all``, over those beyond the largest U as well.
         """
         rng, states, rows = np.random.default_rng(self.seed), self._read, []
-        for name, model, limit, trained in self._readers(levels, self.informative, rng):
+        for name, model, limit, trained in self._readers(levels, rng):
             for level in levels:
                 seen = noisy_samples(model.config, self.ds.isel(sample=states), self._at(level), rng, _DRAWS)
                 error = predict(trained(level), seen.inputs).U - seen.U
@@ -153,10 +145,9 @@ class NoiseStudy:
             If the pixels are too coarse for the window of the pictures.
         """
         rng, still, rows = np.random.default_rng(self.seed), Imperfections(()), []
+        one_bias = replace(self.settings, bias_low=self.informative, bias_high=self.informative)
         for name in names:
-            network = study_network(self.ds, name, self.settings)
-            options = {**asdict(network.config), "bias": (self.informative,)}
-            network = build_model(network.name, seed=self.seed, **options)
+            network = study_network(self.ds, name, one_bias)
 
             def scanned(ds: xr.Dataset, level: float, draws: int, config: Any = network.config) -> Samples:
                 return scanned_samples(config, ds, still, rng, self._at(level), progress, draws)
@@ -206,14 +197,14 @@ class NoiseStudy:
         return replace(self.exposure, noise=level)
 
     def _readers(
-        self, levels: Sequence[float], informative: float, rng: Generator
+        self, levels: Sequence[float], rng: Generator
     ) -> list[tuple[str, Model, str, Callable[[float], Trained]]]:
         """Name, model, bound ("all" or "one" bias) and who reads at a level of noise."""
         learned = self.learned
         process, tokens = (
             study_network(self.ds, name, self.settings) for name in ("bragg_process", "bragg_tokens")
         )
-        curves, one = self.curves(), self.curves(informative)
+        curves, one = self.curves(), self.curves(self.informative)
 
         def taught(
             model: Model, at: Sequence[float], draws: int, config: TrainingConfig | None = None
@@ -287,33 +278,6 @@ class NoiseStudy:
         part = self.learned.isel(sample=slice(None, None, every))
         seen = scanned_samples(model.config, part, imperfect, rng, self.exposure, draws=draws)
         return _fitted(model, [seen])
-
-
-def write_noise_results(
-    table: pd.DataFrame, study: NoiseStudy, path: str | os.PathLike[str] = SHIPPED_NOISE
-) -> Path:
-    """Keep what `NoiseStudy` measured, with the dataset and the scans it is of.
-
-    Parameters
-    ----------
-    table : pandas DataFrame
-        Of `NoiseStudy.pictures_in_white_noise`.
-    study : NoiseStudy
-        That measured it.
-    path : path-like
-        Written beside, then renamed.
-    """
-    scans = {"exposure": asdict(study.exposure), "seed": study.seed, "bias": study.informative}
-    content = {"data": dataset_fingerprint(study.ds), **scans, "rows": table.to_dict("records")}
-    with replacing(Path(path)) as beside:
-        beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return Path(path)
-
-
-def read_noise_results(ds: xr.Dataset, path: str | os.PathLike[str] = SHIPPED_NOISE) -> pd.DataFrame:
-    """What `write_noise_results` kept of this dataset; empty if there is nothing of it."""
-    content = json.loads(Path(path).read_text(encoding="utf-8")) if Path(path).is_file() else {}
-    return pd.DataFrame(content["rows"] if content.get("data") == dataset_fingerprint(ds) else [])
 
 
 def _pooled(rms: NDArray, bound: NDArray) -> float:
