@@ -11,7 +11,7 @@ from .protocols import Split, continuous_protocol, paper_protocol, random_image_
 from .registration import Registration, register
 from .sampling import as_ldos, cell_ldos, scan_image, tip_height
 from .scan_ldos import read_scan_image, read_scan_ldos
-from .selection import branches, cell_of, joined, lowest_states, select, state_labels
+from .selection import branches, cell_of, joined, lowest_states, select, state_labels, with_domains
 from .stm_files import LDOSTable, read_ldos_files
 from .store import load_dataset, write_dataset
 from .summary import coverage, energy_above_lowest, flat_levels_in_reach, ground_runs
@@ -64,5 +64,6 @@ __all__ = [
     "select",
     "state_labels",
     "tip_height",
+    "with_domains",
     "write_dataset",
 ]

@@ -11,6 +11,8 @@ from stm_core.imaging import sample_labels
 from stm_core.simulation import TwistedBilayer
 
 _OF_A_RUN = {"max_iterations", "code_version"}  # attributes in which sweeps of one physics may differ
+# How to put samples together whose atoms and biases are the same.
+_ALIKE: Any = {"data_vars": "minimal", "coords": "minimal", "compat": "override", "join": "override"}
 _SAME_VALUE = 1e-6  # electrons per cell or eV: what a person types, against what a file holds
 
 
@@ -63,7 +65,7 @@ def select(
 
 
 def joined(*datasets: xr.Dataset) -> xr.Dataset:
-    """Sweeps of one cell at different fillings as one dataset.
+    """Sweeps of one cell, at other fillings or from other starts, as one dataset.
 
     Parameters
     ----------
@@ -73,27 +75,81 @@ def joined(*datasets: xr.Dataset) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        The samples of all, one sweep after the other.
+        The samples of all, one sweep after the other; ``ground`` marks the lowest of them all.
 
     Raises
     ------
     ValueError
-        If they differ in their atoms, biases, physics or variables, or have a filling in common.
+        If they differ in their atoms, biases, physics or variables, or have a sample in common.
     """
     first, *others = datasets
     for other in others:
-        shared = np.intersect1d(first["filling"].values, other["filling"].values)
-        if shared.size:
-            raise ValueError(
-                f"sweeps to be joined share filling {shared[0]:g}; each needs fillings of its own."
-            )
         different = _differences(first, other)
         if different:
             raise ValueError(
                 f"sweeps to be joined must be of one cell; these differ in {', '.join(different)}."
             )
-    alike: Any = {"data_vars": "minimal", "coords": "minimal", "compat": "override", "join": "override"}
-    return xr.concat(datasets, "sample", combine_attrs="drop_conflicts", **alike)
+    both = xr.concat(datasets, "sample", combine_attrs="drop_conflicts", **_ALIKE)
+    names = np.stack([both[name].values for name in ("U", "filling", "seed")], axis=1)
+    samples, count = np.unique(names, axis=0, return_counts=True)
+    if (count > 1).any():
+        U, filling, seed = samples[count > 1][0]
+        raise ValueError(
+            f"sweeps to be joined share the sample U = {U:g} eV, filling {filling:g}, seed {seed:g}; "
+            "each sample may be in one of them."
+        )
+    compared = (both[name].values for name in ("U", "filling", "energy", "converged"))
+    return both.assign(ground=both["ground"].copy(data=ground_states(*compared)))
+
+
+def ground_states(
+    U: NDArray[np.float64],
+    filling: NDArray[np.float64],
+    energy: NDArray[np.float64],
+    converged: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Which samples (n,) have the lowest energy among the converged ones of equal U and filling."""
+    compared = np.where(converged, energy, np.inf)
+    ground = np.zeros(len(compared), dtype=bool)
+    for point in np.unique(np.column_stack([U, filling]), axis=0):
+        same = np.flatnonzero((U == point[0]) & (filling == point[1]))
+        best = same[np.argmin(compared[same])]
+        ground[best] = np.isfinite(compared[best])
+    return ground
+
+
+def with_domains(ds: xr.Dataset) -> xr.Dataset:
+    """Every sample of a dataset, then all of them turned by 120° and by 240°.
+
+    A state that breaks the threefold axis of its cell has three domains of the same energy, and which of
+    them a scan meets is chance. A further turn by 60° leaves the magnitudes of a transform as they are.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        As `load_dataset` returns.
+
+    Returns
+    -------
+    xarray.Dataset
+        Three times the samples; whatever is given on atoms has moved with them.
+
+    Raises
+    ------
+    ValueError
+        If the cell has no threefold axis, as under strain.
+    """
+    third = cell_of(ds).point_group.get("C6^2")
+    if third is None:
+        raise ValueError("a strained cell has no threefold axis, so its states have no domains to add.")
+    comes_here = np.argsort(third)
+    on_atoms = [name for name, values in ds.data_vars.items() if {"sample", "atom"} <= set(values.dims)]
+
+    def turned(one: xr.Dataset) -> xr.Dataset:
+        return one.assign({n: one[n].copy(data=one[n].isel(atom=comes_here).values) for n in on_atoms})
+
+    once = turned(ds)
+    return xr.concat([ds, once, turned(once)], "sample", **_ALIKE)
 
 
 def _differences(one: xr.Dataset, other: xr.Dataset) -> list[str]:

@@ -15,6 +15,7 @@ from stm_core.files import replacing
 from stm_core.simulation import TwistedBilayer
 
 from .registry import observables
+from .selection import ground_states
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ def dataset_from_samples(
     columns["ldos"] = rounded(columns["ldos"])
     positions = crystal.positions
     columns |= {
-        "ground": _ground(columns),
+        "ground": ground_states(*(columns[name] for name in ("U", "filling", "energy", "converged"))),
         "bias": bias,
         "x": positions[:, 0],
         "y": positions[:, 1],
@@ -222,16 +223,6 @@ def load_dataset(path: str | Path | None = None, converged_only: bool = True) ->
         raise
     converged = ds["converged"].values
     return ds.isel(sample=np.flatnonzero(converged)) if converged_only and not converged.all() else ds
-
-
-def _ground(columns: Mapping[str, NDArray]) -> NDArray[np.bool_]:
-    energy = np.where(columns["converged"], columns["energy"], np.inf)
-    ground = np.zeros(len(energy), dtype=bool)
-    for point in np.unique(np.column_stack([columns["U"], columns["filling"]]), axis=0):
-        same = np.flatnonzero((columns["U"] == point[0]) & (columns["filling"] == point[1]))
-        best = same[np.argmin(energy[same])]
-        ground[best] = np.isfinite(energy[best])
-    return ground
 
 
 def _description(name: str) -> _Description:

@@ -22,6 +22,7 @@ _MATRICES = 12  # (2, n_k, N, N) complex matrices alive at the peak of a solutio
 _PROCESS = 0.7e9  # bytes that a worker takes before it has begun
 _SMALL = 100e6  # bytes: a smaller sample is done before another process has started
 _SHARE = 0.8  # of the memory; the rest is for the system and what else runs
+_UNLIMITED = 10**9
 _TELL, _RETURN = 60, 600  # s without a worker after which to say so, and to give up on those that were lost
 
 
@@ -76,10 +77,9 @@ class _ThisProcess:
 
 
 class _Cluster:
-    at_once = 10**9  # everything that is ready, since a cluster may grow while it works
-
-    def __init__(self, client: "Client") -> None:
+    def __init__(self, client: "Client", at_once: int) -> None:
         self._client, self._executor = client, client.get_executor(pure=False)
+        self.at_once = at_once
 
     def submit(self, priority: int, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
         return self._executor.submit(function, *args, priority=priority, **kwargs)
@@ -139,8 +139,11 @@ def workforce(client: "Client | None", workers: int) -> Iterator[Workforce]:
     if client is None and workers == 1:
         yield _ThisProcess()
         return
+    # To a cluster everything that is ready, since it may grow while it works. Here no more than can be worked
+    # on, since a worker would take what it has in store before another sample of more value.
+    at_once = workers if client is None else _UNLIMITED
     with nullcontext(client) if client is not None else local_client(workers) as there:
-        cluster = _Cluster(there)
+        cluster = _Cluster(there, at_once)
         try:
             yield cluster
         finally:

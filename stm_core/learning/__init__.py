@@ -7,7 +7,15 @@ from stm_core.learning.baselines import (
     nearest_integer,
 )
 from stm_core.learning.bragg_inputs import BraggConfig, star_vectors
-from stm_core.learning.catalogue import ABLATION, EVERY_BIAS, STOPPED, STUDY_MODELS, StudyModel, study_model
+from stm_core.learning.catalogue import (
+    ABLATION,
+    EVERY_BIAS,
+    LONGER,
+    STOPPED,
+    STUDY_MODELS,
+    StudyModel,
+    study_model,
+)
 from stm_core.learning.checkpoints import Normalisation, Regressor, load_checkpoint
 from stm_core.learning.controls import ShuffledFit, fit_to_shuffled
 from stm_core.learning.evaluation import Metrics, as_regressor, evaluate, predict
@@ -58,6 +66,7 @@ __all__ = [
     "BASELINES",
     "EVERY_BIAS",
     "LEADERBOARD_SETTINGS",
+    "LONGER",
     "PAPER_U",
     "SHIPPED_MODELS",
     "SHIPPED_NAMES",

@@ -28,6 +28,8 @@ class StudyModel:
         Whether validation samples, where the protocol has any, stop its training. Otherwise they train it.
     leave_out : tuple of float
         Trained U in eV that validate instead, and so stop the training; none by default.
+    longer : int
+        How many times the settings' epochs, and their patience, it trains for.
     """
 
     network: str
@@ -37,6 +39,7 @@ class StudyModel:
     bias: Literal["window", "every", "all", "zero"] = "window"
     stops: bool = True
     leave_out: tuple[float, ...] = ()
+    longer: int = 1
 
     @property
     def style(self) -> str:
@@ -104,13 +107,21 @@ STOPPED: dict[str, StudyModel] = {
     "repaired-1-4": _stopped(1.0, 4.0),
 }
 """The repaired CNN with trained values of U left out to choose the epoch: each in turn, and a pair."""
+_SO_MUCH_LONGER = 5
+
+LONGER: dict[str, StudyModel] = {
+    f"{name}-long": replace(model, title=f"{model.title}, longer", longer=_SO_MUCH_LONGER)
+    for name, model in (STUDY_MODELS | EVERY_BIAS).items()
+    if name in ("fc", "cnn", "repaired", "cnn-every")
+}
+"""Networks of pictures that train for five times the epochs, with a cosine as long."""
 
 # Last once more: a step of the ablation that is one of the models goes by another title there.
-_KNOWN = STUDY_MODELS | ABLATION | EVERY_BIAS | STOPPED | STUDY_MODELS
+_KNOWN = STUDY_MODELS | ABLATION | EVERY_BIAS | STOPPED | LONGER | STUDY_MODELS
 
 
 def study_model(name: str) -> StudyModel:
-    """The model `name` of `STUDY_MODELS`, `ABLATION`, `EVERY_BIAS` or `STOPPED`; ValueError for others."""
+    """The model `name` of `STUDY_MODELS` or of the experiments below them; ValueError for others."""
     if name not in _KNOWN:
         raise ValueError(f"the study has no model {name!r}; its models are {', '.join(_KNOWN)}")
     return _KNOWN[name]

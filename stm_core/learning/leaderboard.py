@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from stm_core.learning.baselines import BASELINES
 from stm_core.learning.catalogue import STUDY_MODELS, study_model
 from stm_core.learning.checkpoints import fingerprint
-from stm_core.learning.evaluation import predict
+from stm_core.learning.evaluation import evaluate, predict
 from stm_core.learning.inputs import Samples
 from stm_core.learning.parts import Parts
 from stm_core.learning.results import SHIPPED_RESULTS, add_result, figures, read_results
@@ -100,9 +100,10 @@ def measure(
     Returns
     -------
     dict
-        A record for `add_result`: ``parts`` by `parts_of_test`; ``auroc_beyond``, how well the novelty tells
-        the U beyond the training from those within (None without calibration); ``validation_mae``, after each
-        epoch in eV (none where nothing validates), and ``best_epoch``, the one kept.
+        A record for `add_result`: ``parts`` by `parts_of_test`; ``train_mae``, the error in eV on what the
+        protocol lets it learn from; ``auroc_beyond``, how well the novelty tells the U beyond the training
+        from those within (None without calibration); ``validation_mae``, after each epoch in eV (none where
+        nothing validates), and ``best_epoch``, the one kept.
 
     Raises
     ------
@@ -139,6 +140,7 @@ def measure(
         "settings": _plain(settings),
         "n_train": int(split.known.sum()),
         "n_calibration": int(split.calibration.sum()),
+        "train_mae": evaluate(samples.U[split.known], found.U[split.known]).mae,
         "parts": {key: figures(samples.U[m], found.subset(m), settings.seed) for key, m in masks.items()},
         "auroc_beyond": novelty_auroc(found.subset(masks["inside"]), found.subset(masks["beyond"]))
         if tellable

@@ -257,11 +257,13 @@ def _labelled(ds: xr.Dataset, samples: Samples, model: StudyModel, settings: Stu
     # With fewer values no curve is left when one is left out. A random split has none that could be.
     leavable = settings.protocol == "paper" and (stop.any() or np.unique(train.U).size >= _LEAVABLE)
     in_turn = "leave-one-out" if leavable else None
+    recipe = settings.training
+    recipe = replace(recipe, epochs=recipe.epochs * model.longer, patience=recipe.patience * model.longer)
     return {
         "inputs": train.inputs,
         "U": train.U,
         "branch": train.branch,
         "validation": (validation.inputs, validation.U) if stop.any() else None,
         "calibration": (apart.inputs, apart.U) if len(apart) else in_turn,
-        "config": replace(settings.training, **model.training),
+        "config": replace(recipe, **model.training),
     }

@@ -80,6 +80,8 @@ def training_curves(
                 )
         figure.add_vline(x=best_epochs[name] + 1, line={"dash": "dash", "color": GREY}, **place)
     interactive_layout(figure, 280 * places[-1]["row"] + 60, title=title)
+    # Some networks are trained for ten times the epochs of others.
+    figure.update_xaxes(matches=None, showticklabels=True)
     figure.update_xaxes(title="epoch", row=places[-1]["row"])
     figure.update_yaxes(title="error² (eV²)", col=1)
     return figure.update_yaxes(type="log", exponentformat="power")

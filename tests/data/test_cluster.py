@@ -1,12 +1,17 @@
 """A sweep on a Dask cluster of two worker processes: the same bytes, whatever happens to a worker."""
 
 import itertools
+import json
 import os
+import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import Future
 from contextlib import contextmanager
+from pathlib import Path
 
 import dask
 import numpy as np
@@ -66,6 +71,37 @@ def test_killed_workers_cost_nothing(client, undisturbed, tmp_path):
     assert sweep.gather().read_bytes() == undisturbed
 
 
+SBATCH = """#!/bin/sh
+job=$(mktemp {room}/job-XXXX)
+cp "$1" "$job"  # the file it is given goes away
+setsid sh "$job" >"$job.log" 2>&1 &
+echo Submitted batch job $!
+"""
+SCANCEL = """#!/bin/sh
+kill -- -"$1"
+"""
+
+
+def test_the_recipe_for_slurm_runs_as_printed(undisturbed, tmp_path):
+    """With a queue of one machine: what it is asked for is what the page says."""
+    page = (Path(__file__).parents[2] / "book" / "cluster.md").read_text(encoding="utf-8")
+    recipe = re.search(r"```python\n(from dask_jobqueue.*?)```", page, re.DOTALL)[1]
+    recipe = recipe.replace("/shared/sweep", "sweep").replace("maximum_jobs=40", "maximum_jobs=2")
+    (tmp_path / "plan.yml").write_text(
+        "{U: {from: 0, to: 5, step: 1}, seed: [0, 1], i: 1, spacing: 2.7, warm: true}"
+    )
+    (tmp_path / "recipe.py").write_text(recipe)
+    for name, script in (("sbatch", SBATCH), ("scancel", SCANCEL)):
+        (tmp_path / name).write_text(script.format(room=tmp_path))
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    run = [sys.executable, "recipe.py"]
+    subprocess.run(run, cwd=tmp_path, env={**os.environ, "PATH": path}, timeout=120, check=True)
+    assert (tmp_path / "sweep" / "dataset.nc").read_bytes() == undisturbed
+    asked = next(tmp_path.glob("job-????")).read_text()
+    assert "-p standard" in asked and "-t 12:00:00" in asked and "--mem=8G" in asked
+
+
 def test_a_sample_on_which_workers_die_is_not_to_blame(undisturbed, tmp_path, monkeypatch):
     """Passed over, it would be missing among the states that the samples after it start from."""
 
@@ -86,6 +122,16 @@ def test_a_sample_on_which_workers_die_is_not_to_blame(undisturbed, tmp_path, mo
 
 def test_a_worker_may_take_long_to_come_back(client):
     assert dask.config.get("distributed.deploy.lost-worker-timeout") == "600s"
+
+
+def test_what_is_of_more_value_comes_first(tmp_path):
+    """Of three chains and two workers the last waits until one of the others is done."""
+    sweep = Sweep(plan(warm=True, seed=(0, 1, 2)), tmp_path)
+    sweep.run(workers=2, progress=False)
+    events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    seeds = [event["seed"] for event in events if event["event"] == "done"]
+    before = seeds[: seeds.index(2)]
+    assert len(seeds) == 18 and 6 in (before.count(0), before.count(1))
 
 
 class Crew:

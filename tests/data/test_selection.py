@@ -15,6 +15,7 @@ from stm_core.data import (
     random_image_split,
     select,
     state_labels,
+    with_domains,
 )
 from stm_core.data.store import dataset_from_samples
 from stm_core.imaging import group_orbit
@@ -107,7 +108,14 @@ def test_fillings_of_one_cell_become_one_dataset(sweep):
     xr.testing.assert_identical(joined(neutral), neutral)
 
 
-def test_other_cells_and_shared_fillings_are_not_joined(sweep):
+def test_other_starts_of_one_filling_are_joined_and_the_lowest_marked_anew(sweep):
+    others = select(sweep, seed=[0, 2])
+    one = joined(select(sweep, seed=1), others)
+    assert one.sizes == sweep.sizes
+    np.testing.assert_array_equal(np.sort(one.energy[one.ground]), np.sort(sweep.energy[sweep.ground]))
+
+
+def test_other_cells_and_shared_samples_are_not_joined(sweep):
     neutral, doped = select(sweep, filling=0), select(sweep, filling=-2)
     for other, name in (
         (doped.assign_attrs(spacing=2.9), "differ in spacing"),
@@ -117,7 +125,7 @@ def test_other_cells_and_shared_fillings_are_not_joined(sweep):
     ):
         with pytest.raises(ValueError, match=name):
             joined(neutral, other)
-    with pytest.raises(ValueError, match="share filling 0"):
+    with pytest.raises(ValueError, match="share the sample U = 0 eV, filling 0, seed 0"):
         joined(neutral, sweep)
 
 
@@ -125,6 +133,24 @@ def test_images_of_a_state_share_its_label(sweep, orbits):
     n = sweep.sizes["sample"]
     np.testing.assert_array_equal(state_labels(sweep), np.arange(n))
     np.testing.assert_array_equal(state_labels(orbits), np.tile(np.arange(n), 2))
+
+
+def test_domains_are_the_same_states_turned(sweep, cell):
+    few = sweep.isel(sample=slice(0, 4))
+    three = with_domains(few)
+    np.testing.assert_array_equal(three.U, np.tile(few.U, 3))
+    np.testing.assert_array_equal(state_labels(three), np.tile(np.arange(4), 3))
+    orbit = group_orbit(cell, few.ldos.values)
+    turns = [list(cell.point_group).index(name) for name in ("C6^0", "C6^2", "C6^4")]
+    np.testing.assert_array_equal(three.ldos.values, np.concatenate(orbit[turns]).astype(np.float32))
+    assert three.ldos.values[:4].tolist() != three.ldos.values[4:8].tolist()
+    again = with_domains(three.isel(sample=slice(8, 12)))
+    np.testing.assert_array_equal(again.ldos.values[4:8], few.ldos.values, "three turns are none")
+
+
+def test_a_strained_cell_has_no_domains_to_add(sweep):
+    with pytest.raises(ValueError, match="no threefold axis"):
+        with_domains(sweep.assign_attrs(heterostrain=0.14))
 
 
 def test_states_of_another_filling_are_others(sweep):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from stm_core.data import cell_of, load_dataset, read_plan, select
+from stm_core.data import cell_of, load_dataset, read_plan, select, with_domains
 from stm_core.data.sample import COLD
 from stm_core.data.store import SHIPPED
 from stm_core.learning import PAPER_U
@@ -70,15 +70,27 @@ def test_it_holds_its_plan(shipped, plan):
 
 
 def test_it_serves_the_paper_protocol(converged):
-    """All that trains there and all that tests it is in the file, at three fillings."""
+    """All that trains there is in the file at every whole filling, all that tests it at three of them."""
     fillings = np.unique(converged.filling)
-    assert fillings.tolist() == [-2, 0, 2]
+    assert fillings.tolist() == [*range(-3, 4)]
     for filling in fillings:
         U = select(converged, filling=filling).U.values
         assert {*range(7)} <= set(U)
-        assert all(np.abs(U - wanted).min() < 1e-5 for wanted in PAPER_U)
+        assert filling % 2 or all(np.abs(U - wanted).min() < 1e-5 for wanted in PAPER_U)
     U = select(converged, filling=0).U.values
     assert all(np.sum(integer == U) >= 2 for integer in range(7))
+
+
+@pytest.mark.parametrize("filling", [-2, 2])
+def test_a_nematic_start_breaks_the_threefold_axis_and_no_other_does(converged, filling):
+    """From the LDOS itself: turned by 120° a nematic state is another picture, and the others are the same."""
+    for seed, breaks in ((4, False), (7, True)):
+        states = select(converged, filling=filling, seed=seed)
+        states = states.isel(sample=np.flatnonzero(states.U.values % 1 == 0))
+        ldos = states.ldos.values.reshape(states.sizes["sample"], -1)
+        turned = with_domains(states).ldos.values[len(ldos) : 2 * len(ldos)].reshape(ldos.shape)
+        change = np.linalg.norm(turned - ldos, axis=1) / np.linalg.norm(ldos, axis=1)
+        assert np.all(change > 0.05) if breaks else np.all(change < 5e-3)
 
 
 def test_most_samples_converged(shipped):

@@ -7,6 +7,7 @@ import torch
 from stm_core.data import load_dataset
 from stm_core.learning import (
     EVERY_BIAS,
+    LONGER,
     STOPPED,
     STUDY_MODELS,
     StudySettings,
@@ -73,7 +74,7 @@ def test_an_interrupted_training_goes_on_to_the_same_network(ds, tmp_path, first
 def test_different_runs_never_share_a_file(ds):
     changed = {"image_size": 32, "epochs": 3, "batch_size": 4, "patience": 2, "seed": 1, "bias_low": 0.01}
     changed |= {"protocol": "images", "bias_high": 0.03}
-    runs = [(name, ds, SETTINGS) for name in STUDY_MODELS | EVERY_BIAS | STOPPED]
+    runs = [(name, ds, SETTINGS) for name in STUDY_MODELS | EVERY_BIAS | LONGER | STOPPED]
     runs += [("cnn", ds, replace(SETTINGS, **{key: value})) for key, value in changed.items()]
     runs += [
         ("cnn", ds.isel(sample=slice(1, None)), SETTINGS),
@@ -98,6 +99,15 @@ def test_left_out_values_choose_the_epoch_and_nothing_else(ds, monkeypatch):
         assert set(given["U"]) == {0, 1, 2, 3, 4, 5} - left_out
         assert (set(given["validation"][1]) if left_out else given["validation"]) == (left_out or None)
         assert not set(given["calibration"][1]) & {0, 1, 2, 3, 4, 5}
+
+
+def test_longer_training_has_longer_patience_and_changes_nothing_else(ds, monkeypatch):
+    given = []
+    monkeypatch.setattr(study_models, "fit", lambda *_, **what: given.append(what["config"]))
+    for name in ("repaired", "repaired-long"):
+        trained_regressor(ds, name, SETTINGS, progress=False)
+    short, long = given
+    assert long == replace(short, epochs=5 * short.epochs, patience=5 * short.patience)
 
 
 def test_what_two_models_see_alike_is_made_once(ds):

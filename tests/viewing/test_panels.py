@@ -21,6 +21,7 @@ def test_training_curves_have_a_panel_for_each_network_and_mark_the_epoch_kept()
         ("training", "x2"): [1.0, 0.5],
     }
     assert [shape.x0 for shape in figure.layout.shapes] == [2, 2]
+    assert {axis.matches for axis in figure.select_xaxes()} == {None}, "each network has its own epochs"
     with pytest.raises(ValueError, match="train_loss"):
         training_curves({"one": {"train_loss": []}}, {"one": 0})
 
