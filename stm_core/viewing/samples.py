@@ -171,8 +171,12 @@ def spectrum_map(ds: xr.Dataset, layer: int = 1) -> Figure:
             axes.set(title=filling_name(filling), xlabel="U (eV)")
         for axes in panels.flat[len(fillings) :]:
             axes.remove()
-        panels[0, 0].set(ylabel="bias (meV)")
-        figure.colorbar(drawn, ax=panels, label="mean LDOS (1/eV per atom)")
+        for axes in panels[:, 0]:
+            axes.set(ylabel="bias (meV)")
+        used = list(panels.flat[: len(fillings)])
+        for axes in used[-panels.shape[1] :]:  # where nothing is below
+            axes.tick_params(labelbottom=True)
+        figure.colorbar(drawn, ax=used, label="mean LDOS (1/eV per atom)")
     return figure
 
 

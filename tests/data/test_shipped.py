@@ -83,7 +83,7 @@ def test_it_serves_the_paper_protocol(converged):
 
 @pytest.mark.parametrize("filling", [-2, 2])
 def test_a_nematic_start_breaks_the_threefold_axis_and_no_other_does(converged, filling):
-    """From the LDOS itself: turned by 120° a nematic state is another picture, and the others are the same."""
+    """From the LDOS itself: turned by 120° a nematic state is another one, and the others are not."""
     for seed, breaks in ((4, False), (7, True)):
         states = select(converged, filling=filling, seed=seed)
         states = states.isel(sample=np.flatnonzero(states.U.values % 1 == 0))

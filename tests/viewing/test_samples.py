@@ -69,6 +69,17 @@ def test_branches_have_a_panel_for_each_filling_and_one_entry_in_the_legend(ds):
         branch_figure(ds, {})
 
 
+def test_any_number_of_fillings_has_its_spectra(ds):
+    """Four panels in rows of three: what nobody needs is not drawn, and every column says its U."""
+    four = ds.assign_coords(filling=("sample", np.arange(ds.sizes["sample"]) % 4 - 1.0))
+    four = four.assign(ground=("sample", np.ones(ds.sizes["sample"], dtype=bool)))
+    figure = spectrum_map(four)
+    panels = [axes for axes in figure.axes if axes.get_title()]
+    assert [axes.get_title() for axes in panels] == ["ν = −1", "ν = 0", "ν = +1", "ν = +2"]
+    assert all(axes.xaxis.get_tick_params()["labelbottom"] for axes in panels[1:])
+    assert panels[3].get_ylabel() == "bias (meV)"
+
+
 def test_spectra_are_the_mean_over_the_layer_of_the_lowest_states(ds):
     figure = spectrum_map(ds, layer=0)
     panels = [axes for axes in figure.axes if axes.get_title()]
