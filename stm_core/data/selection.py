@@ -1,6 +1,6 @@
 """Reading a dataset: the cell it is of, parts of it, and which of its samples are one state."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,21 +98,17 @@ def joined(*datasets: xr.Dataset) -> xr.Dataset:
             f"sweeps to be joined share the sample U = {U:g} eV, filling {filling:g}, seed {seed:g}; "
             "each sample may be in one of them."
         )
-    compared = (both[name].values for name in ("U", "filling", "energy", "converged"))
-    return both.assign(ground=both["ground"].copy(data=ground_states(*compared)))
+    return both.assign(ground=both["ground"].copy(data=ground_states(both)))
 
 
-def ground_states(
-    U: NDArray[np.float64],
-    filling: NDArray[np.float64],
-    energy: NDArray[np.float64],
-    converged: NDArray[np.bool_],
-) -> NDArray[np.bool_]:
-    """Which samples (n,) have the lowest energy among the converged ones of equal U and filling."""
-    compared = np.where(converged, energy, np.inf)
+def ground_states(columns: Mapping[Any, Any]) -> NDArray[np.bool_]:
+    """Which samples (n,) have the lowest energy among the converged ones of equal U and filling.
+
+    Takes a dataset, or its U, filling, energy and converged as arrays (n,) by name.
+    """
+    compared = np.where(columns["converged"], columns["energy"], np.inf)
     ground = np.zeros(len(compared), dtype=bool)
-    for point in np.unique(np.column_stack([U, filling]), axis=0):
-        same = np.flatnonzero((U == point[0]) & (filling == point[1]))
+    for same in points(columns):
         best = same[np.argmin(compared[same])]
         ground[best] = np.isfinite(compared[best])
     return ground
@@ -183,9 +179,9 @@ def _matches(ds: xr.Dataset, name: str, wanted: Any) -> NDArray[np.bool_]:
     return matches
 
 
-def points(ds: xr.Dataset) -> list[NDArray[np.int64]]:
-    """Positions of the samples at each U and filling."""
-    pairs = np.stack([ds["U"].values, ds["filling"].values])
+def points(ds: Mapping[Any, Any]) -> list[NDArray[np.int64]]:
+    """Positions of the samples at each U and filling, of a dataset or of its columns by name."""
+    pairs = np.stack([ds["U"], ds["filling"]])
     _, point = np.unique(pairs, axis=1, return_inverse=True)
     return [np.flatnonzero(point == number) for number in range(point.max(initial=-1) + 1)]
 

@@ -126,7 +126,7 @@ def dataset_from_samples(
     columns["ldos"] = rounded(columns["ldos"])
     positions = crystal.positions
     columns |= {
-        "ground": ground_states(*(columns[name] for name in ("U", "filling", "energy", "converged"))),
+        "ground": ground_states(columns),
         "bias": bias,
         "x": positions[:, 0],
         "y": positions[:, 1],

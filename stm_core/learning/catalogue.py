@@ -107,10 +107,9 @@ STOPPED: dict[str, StudyModel] = {
     "repaired-1-4": _stopped(1.0, 4.0),
 }
 """The repaired CNN with trained values of U left out to choose the epoch: each in turn, and a pair."""
-_SO_MUCH_LONGER = 5
 
 LONGER: dict[str, StudyModel] = {
-    f"{name}-long": replace(model, title=f"{model.title}, longer", longer=_SO_MUCH_LONGER)
+    f"{name}-long": replace(model, title=f"{model.title}, longer", longer=5)
     for name, model in (STUDY_MODELS | EVERY_BIAS).items()
     if name in ("fc", "cnn", "repaired", "cnn-every")
 }

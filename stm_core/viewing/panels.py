@@ -25,13 +25,15 @@ _DECADES = 4  # shown below the maximum of a transform
 _COLUMNS = 3
 
 
-def _grid(titles: Sequence[str], columns: int) -> tuple[go.Figure, list[dict[str, int]]]:
+def _grid(
+    titles: Sequence[str], columns: int, one_axis: bool = True
+) -> tuple[go.Figure, list[dict[str, int]]]:
     rows = -(-len(titles) // columns)
     figure = make_subplots(
         rows,
         columns,
         subplot_titles=titles,
-        shared_xaxes="all",
+        shared_xaxes="all" if one_axis else False,
         vertical_spacing=0.16 / rows,
         horizontal_spacing=0.3 / columns,
     )
@@ -63,7 +65,8 @@ def training_curves(
     """
     if not histories or not all(history.get("train_loss") for history in histories.values()):
         raise ValueError("every history must hold 'train_loss'; histories of FitResults are needed.")
-    figure, places = _grid(list(histories), 2)
+    # Some networks are trained for ten times the epochs of others.
+    figure, places = _grid(list(histories), 2, one_axis=False)
     for place, (name, history) in zip(places, histories.items(), strict=True):
         for colour, (key, label) in zip(
             COLOURS, (("train_loss", "training"), ("validation_loss", "validation")), strict=False
@@ -80,8 +83,6 @@ def training_curves(
                 )
         figure.add_vline(x=best_epochs[name] + 1, line={"dash": "dash", "color": GREY}, **place)
     interactive_layout(figure, 280 * places[-1]["row"] + 60, title=title)
-    # Some networks are trained for ten times the epochs of others.
-    figure.update_xaxes(matches=None, showticklabels=True)
     figure.update_xaxes(title="epoch", row=places[-1]["row"])
     figure.update_yaxes(title="error² (eV²)", col=1)
     return figure.update_yaxes(type="log", exponentformat="power")
