@@ -9,6 +9,7 @@ from stm_core.learning.baselines import (
 from stm_core.learning.bragg_inputs import BraggConfig, star_vectors
 from stm_core.learning.catalogue import (
     ABLATION,
+    COPIED,
     EVERY_BIAS,
     LONGER,
     STOPPED,
@@ -64,6 +65,7 @@ from stm_core.learning.uncertainty import Calibration, Familiarity, Prediction, 
 __all__ = [
     "ABLATION",
     "BASELINES",
+    "COPIED",
     "EVERY_BIAS",
     "LEADERBOARD_SETTINGS",
     "LONGER",

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from stm_core.data import load_dataset, select
 from stm_core.learning.baselines import BASELINES
-from stm_core.learning.catalogue import ABLATION, EVERY_BIAS, LONGER, STOPPED, STUDY_MODELS
+from stm_core.learning.catalogue import ABLATION, COPIED, EVERY_BIAS, LONGER, STOPPED, STUDY_MODELS
 from stm_core.learning.leaderboard import run_leaderboard
 from stm_core.learning.noise import Exposure
 from stm_core.learning.noise_results import SHIPPED_NOISE, write_noise_results
@@ -54,6 +54,7 @@ def _leaderboard(ds: xr.Dataset, options: argparse.Namespace) -> None:
     run_leaderboard(ds, options.models, options.protocols, **measured)
     if options.ablation:
         run_leaderboard(ds, ABLATION | EVERY_BIAS | LONGER, ("paper", "images"), **measured)
+        run_leaderboard(ds, COPIED, ("paper", "images", "states"), **measured)
         run_leaderboard(ds, STOPPED, ("paper",), **measured)
 
 

@@ -30,6 +30,9 @@ class StudyModel:
         Trained U in eV that validate instead, and so stop the training; none by default.
     longer : int
         How many times the settings' epochs, and their patience, it trains for.
+    copies : int
+        Pictures of each state and bias. More than one are changed, each in its own way, by the original's
+        mild imperfections of pixels, as if the state had been found and drawn so many times.
     """
 
     network: str
@@ -40,6 +43,7 @@ class StudyModel:
     stops: bool = True
     leave_out: tuple[float, ...] = ()
     longer: int = 1
+    copies: int = 1
 
     @property
     def style(self) -> str:
@@ -47,9 +51,9 @@ class StudyModel:
         return self.options.get("style", "linear")
 
     @property
-    def sees(self) -> tuple[str, str]:
+    def sees(self) -> tuple[str, str, int]:
         """Equal for models that see the same samples."""
-        return self.bias, self.style
+        return self.bias, self.style, self.copies
 
     @property
     def of_pictures(self) -> bool:
@@ -111,12 +115,20 @@ STOPPED: dict[str, StudyModel] = {
 LONGER: dict[str, StudyModel] = {
     f"{name}-long": replace(model, title=f"{model.title}, longer", longer=5)
     for name, model in (STUDY_MODELS | EVERY_BIAS).items()
-    if name in ("fc", "cnn", "repaired", "cnn-every")
+    if name in ("fc", "cnn", "resnet18", "repaired", "cnn-every")
 }
 """Networks of pictures that train for five times the epochs, with a cosine as long."""
 
+COPIED: dict[str, StudyModel] = {
+    f"{name}-copies": replace(
+        STUDY_MODELS[name], title=f"{STUDY_MODELS[name].title}, ten pictures of each state", copies=10
+    )
+    for name in ("cnn", "resnet18")
+}
+"""The paper's convolutional networks on a collection that holds every state many times."""
+
 # Last once more: a step of the ablation that is one of the models goes by another title there.
-_KNOWN = STUDY_MODELS | ABLATION | EVERY_BIAS | STOPPED | LONGER | STUDY_MODELS
+_KNOWN = STUDY_MODELS | ABLATION | EVERY_BIAS | STOPPED | LONGER | COPIED | STUDY_MODELS
 
 
 def study_model(name: str) -> StudyModel:

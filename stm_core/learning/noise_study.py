@@ -114,7 +114,8 @@ class NoiseStudy:
         pandas DataFrame
             One row for each model and level, with columns ``model``, ``level``, ``rms`` (eV), ``bound`` (eV)
             and ``ratio``, medians over the asked states; ``pooled``, the ratio over these together, and
-            ``pooled_all``, over those beyond the largest U as well.
+            ``pooled_all``, over those beyond the largest U as well; ``scatter_all``, the same of the readings'
+            scatter about the mean of their state, which noise makes and no gap between trained U.
         """
         rng, states, rows = np.random.default_rng(self.seed), self._read, []
         for name, model, limit, trained in self._readers(levels, rng):
@@ -178,7 +179,8 @@ class NoiseStudy:
     def _beside_bound(self, error: NDArray, level: float, limit: str) -> dict[str, float]:
         """Errors (n_states * draws,) of the states of `_read` at a level, and the bound of "all" or "one"."""
         bounds, n_asked = self._bounds, len(self.asked)
-        rms = np.sqrt((error.reshape(len(bounds), -1) ** 2).mean(axis=1))
+        of_state = error.reshape(len(bounds), -1)
+        rms, scatter = np.sqrt((of_state**2).mean(axis=1)), of_state.std(axis=1, ddof=1)
         bound = level * bounds["all" if limit == "all" else self.informative].to_numpy()
         found = {
             "rms": np.median(rms[:n_asked]),
@@ -186,6 +188,7 @@ class NoiseStudy:
             "ratio": np.nanmedian((rms / bound)[:n_asked]),
             "pooled": _pooled(rms[:n_asked], bound[:n_asked]),
             "pooled_all": _pooled(rms, bound),
+            "scatter_all": _pooled(scatter, bound),
         }
         return {key: float(value) for key, value in found.items()}
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from stm_core.data import continuous_protocol, paper_protocol, random_image_split
 
-PROTOCOLS = ("paper", "continuous", "images")
+PROTOCOLS = ("paper", "continuous", "images", "states")
 # A tenth of a small sweep, as the original tests on, would be a handful of pictures.
 IMAGE_FRACTIONS = (0.6, 0.2, 0.2)
 _FRACTIONS = (0.6, 0.2, 0.2)
@@ -48,22 +48,24 @@ class Parts:
         return Parts(*(mask[chosen] for mask in (self.train, self.validation, self.calibration, self.test)))
 
 
-def parts(U: ArrayLike, protocol: str = "paper", seed: int = 0) -> Parts:
+def parts(U: ArrayLike, protocol: str = "paper", seed: int = 0, states: ArrayLike | None = None) -> Parts:
     """Split samples by their U, so that no two parts share a value.
 
     Parameters
     ----------
     U : array_like, shape (n,)
         In eV, one for each sample or picture.
-    protocol : {"paper", "continuous", "images"}
+    protocol : {"paper", "continuous", "images", "states"}
         "paper" trains on integer U up to 5 eV and validates on none, tests on all of the original's sixty
         values that there are and calibrates on the other U within the trained range, which the sweep drew at
         random; without others, on nothing. Where there are none of the sixty, every third fraction in that
         range calibrates and the others test. "continuous" shuffles all values. "images" shuffles
         single pictures at integer U, so that its parts do share values (`random_image_split`), and
-        calibrates on none.
+        calibrates on none. "states" does the same with whole states.
     seed : int
         Of the shuffles.
+    states : array_like of int, shape (n,), optional
+        For "states": pictures of equal number stay together. Without, each is its own state.
 
     Returns
     -------
@@ -76,8 +78,9 @@ def parts(U: ArrayLike, protocol: str = "paper", seed: int = 0) -> Parts:
     """
     values = np.asarray(U, dtype=float)
     nothing = np.zeros(values.shape, dtype=bool)
-    if protocol == "images":
-        split = random_image_split(values, seed, IMAGE_FRACTIONS)
+    if protocol in ("images", "states"):
+        together = states if protocol == "states" else None
+        split = random_image_split(values, seed, IMAGE_FRACTIONS, groups=together)
         return Parts(split.train, split.validation, nothing, split.test)
     if protocol == "continuous":
         split = continuous_protocol(values, seed, _FRACTIONS)

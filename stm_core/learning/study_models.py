@@ -16,7 +16,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from stm_core.data import ImageSet, image_set
+from stm_core.data import ImageSet, image_set, state_labels
+from stm_core.imaging import PixelImperfections
 from stm_core.learning.catalogue import StudyModel, study_model
 from stm_core.learning.checkpoints import fingerprint, read_checkpoint, unpack
 from stm_core.learning.inputs import Samples
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 _SAME_BIAS = 1e-6  # eV
 _LEAVABLE = 5  # values of U
+_OF_PICTURES = ("images", "states")  # protocols that split these and not the values of U
 _ON_WHICH_IT_DEPENDS = ("ldos", "U", "filling", "seed", "bias", "x", "y", "layer")
 
 _ROOM = Path(__file__).parent
@@ -56,7 +58,7 @@ class StudySettings:
         Epochs without a smaller validation error before training stops; epochs here are short.
     seed : int
         Seed of the starting weights, the shuffling and the split.
-    protocol : {"paper", "continuous", "images"}
+    protocol : {"paper", "continuous", "images", "states"}
         As in `parts`.
     bias_low, bias_high : float
         Pictures at the biases between these, in eV. U is one thing and the bias another that changes the
@@ -68,7 +70,7 @@ class StudySettings:
     batch_size: int = 8
     patience: int = 20
     seed: int = 0
-    protocol: Literal["paper", "continuous", "images"] = "paper"
+    protocol: Literal["paper", "continuous", "images", "states"] = "paper"
     bias_low: float = 0.0
     bias_high: float = 0.02
 
@@ -83,9 +85,9 @@ class StudySettings:
             epochs=self.epochs, batch_size=self.batch_size, patience=self.patience, seed=self.seed
         )
 
-    def split(self, U: ArrayLike) -> Parts:
-        """Training, validation, calibration and test masks (n,) over samples of these U (n,) in eV."""
-        return parts(U, self.protocol, self.seed)
+    def split(self, U: ArrayLike, states: ArrayLike | None = None) -> Parts:
+        """Masks (n,) over samples of these U (n,) in eV; `states` as in `parts`."""
+        return parts(U, self.protocol, self.seed, states)
 
 
 def _biases(ds: xr.Dataset, model: StudyModel, settings: StudySettings) -> tuple[float, ...]:
@@ -122,7 +124,15 @@ def study_network(ds: xr.Dataset, name: str, settings: StudySettings | None = No
 
 def study_samples(ds: xr.Dataset, name: str, settings: StudySettings | None = None) -> Samples:
     """The samples of a dataset as the study's model `name` sees them; ValueError as `study_network`."""
-    return study_network(ds, name, settings).config.samples(ds)
+    seen, model = study_network(ds, name, settings).config.samples(ds), study_model(name)
+    return seen if model.copies == 1 else _copied(seen, model.copies)
+
+
+def _copied(samples: Samples, copies: int) -> Samples:
+    """Pictures with others of the same states behind each, all changed a little by the original's preset."""
+    many, rng = samples.subset(np.repeat(np.arange(len(samples)), copies)), np.random.default_rng(0)
+    change = PixelImperfections.preset("mild")
+    return replace(many, inputs=np.stack([change(each, rng) for each in many.inputs]).astype(np.float32))
 
 
 def samples_of(
@@ -145,7 +155,7 @@ def samples_of(
     ValueError
         As `study_network` does.
     """
-    unneeded = settings.split(ds["U"].values).test & (not test) & (settings.protocol != "images")
+    unneeded = settings.split(ds["U"].values).test & (not test) & (settings.protocol not in _OF_PICTURES)
     needed = np.flatnonzero(~unneeded)
     made: dict[tuple[str, str], Samples] = {}
     found = {}
@@ -243,8 +253,9 @@ def trained_regressor(
 
 def study_parts(ds: xr.Dataset, samples: Samples, settings: StudySettings) -> Parts:
     """Masks over samples of a dataset, which may lack some of it; all pictures of a sample share theirs."""
-    if settings.protocol == "images":
-        return settings.split(samples.U)
+    if settings.protocol in _OF_PICTURES:
+        states = state_labels(ds)[samples.sample] if settings.protocol == "states" else None
+        return settings.split(samples.U, states)
     return settings.split(ds["U"].values).of(samples.sample)
 
 

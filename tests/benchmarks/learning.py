@@ -33,12 +33,14 @@ from stm_core.files import replacing
 from stm_core.imaging import FourierGrid, ft_ldos_direct, layer_mask
 from stm_core.learning import (
     LEADERBOARD_SETTINGS,
+    FitResult,
     StudySettings,
     TrainingConfig,
     build_model,
     evaluate,
     fit,
     predict,
+    study_model,
     study_network,
     study_parts,
     study_samples,
@@ -147,29 +149,29 @@ def epoch(size: int, n: int = 32, drawn: int = 369) -> dict[str, float]:
 def reach(ds: xr.Dataset, settings: StudySettings) -> dict[str, float]:
     """From the LDOS of the trained U to a fitted model: the published CNN, and curves that err less."""
     found, split = {}, settings.split(ds["U"].values)
-    seen, test = (np.flatnonzero(part) for part in (split.known, split.test))
+    seen, asked = (ds.isel(sample=np.flatnonzero(part)) for part in (split.known, split.test))
+
+    def error(name: str, result: FitResult) -> float:
+        samples = study_samples(asked, name, settings)
+        return evaluate(samples.U, predict(result, samples.inputs).U).mae
+
     for name in ("cnn", "bragg"):
         start = time.perf_counter()
-        result = trained_regressor(ds.isel(sample=seen), name, settings, progress=False)
+        result = taught(seen, name, settings)
         found[f"{name}_seconds"] = time.perf_counter() - start
-        samples = study_samples(ds.isel(sample=test), name, settings)
-        found[f"{name}_mae"] = evaluate(samples.U, predict(result, samples.inputs).U).mae
+        found[f"{name}_mae"] = error(name, result)
     if found["bragg_mae"] > found["cnn_mae"]:
         raise RuntimeError("the Bragg curves do not reach the CNN's error, so there is no time to compare")
-    found["mixed_mae"] = mixed_mae(ds.isel(sample=seen), ds.isel(sample=test), settings)
+    found["mixed_mae"] = error("cnn", taught(seen, "cnn", settings, precision="mixed"))
     return {**found, "reach_ratio": found["cnn_seconds"] / found["bragg_seconds"]}
 
 
-def mixed_mae(seen: xr.Dataset, asked: xr.Dataset, settings: StudySettings) -> float:
-    """Error on held-out U of the published CNN that was trained in mixed precision."""
-    samples = study_samples(seen, "cnn", settings)
-    split = study_parts(seen, samples, settings)
-    train = samples.subset(split.train)
-    config = replace(settings.training, precision="mixed")
-    network = study_network(seen, "cnn", settings)
-    result = fit(network, train.inputs, train.U, None, config, progress=False)
-    test = study_samples(asked, "cnn", settings)
-    return evaluate(test.U, predict(result, test.inputs).U).mae
+def taught(seen: xr.Dataset, name: str, settings: StudySettings, **changed: Any) -> FitResult:
+    """A model of the study fitted to all of a dataset, and no others fitted to calibrate its intervals."""
+    samples = study_samples(seen, name, settings)
+    config = replace(settings.training, **study_model(name).training, **changed)
+    network, given = study_network(seen, name, settings), (samples.inputs, samples.U)
+    return fit(network, *given, config=config, branch=samples.branch, progress=False)
 
 
 def latency(ds: xr.Dataset) -> dict[str, float]:

@@ -121,6 +121,13 @@ def test_curves_read_what_bias_there_is(curves):
         predict(curves, np.full((1, 3, 5), np.nan))
 
 
+def test_a_few_amplitudes_that_lie_are_outvoted(curves):
+    U = np.linspace(0.3, 4.7, 23)
+    seen = amplitudes(U)
+    seen[:, 0, 0] += 3 * seen[:, 0, 0].std()
+    assert evaluate(U, predict(curves, seen).U).mae < 0.05
+
+
 def test_no_trained_value_attracts_the_readings(curves):
     U = np.linspace(0.05, 4.95, 99)
     error = predict(curves, amplitudes(U)).U - U

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from stm_core.data import load_dataset
+from stm_core.data import load_dataset, state_labels
 from stm_core.learning import (
+    COPIED,
     EVERY_BIAS,
     LONGER,
     STOPPED,
@@ -17,6 +18,8 @@ from stm_core.learning import (
     study_checkpoint,
     study_images,
     study_models,
+    study_parts,
+    study_samples,
     trained_regressor,
     training,
 )
@@ -74,7 +77,7 @@ def test_an_interrupted_training_goes_on_to_the_same_network(ds, tmp_path, first
 def test_different_runs_never_share_a_file(ds):
     changed = {"image_size": 32, "epochs": 3, "batch_size": 4, "patience": 2, "seed": 1, "bias_low": 0.01}
     changed |= {"protocol": "images", "bias_high": 0.03}
-    runs = [(name, ds, SETTINGS) for name in STUDY_MODELS | EVERY_BIAS | LONGER | STOPPED]
+    runs = [(name, ds, SETTINGS) for name in STUDY_MODELS | EVERY_BIAS | LONGER | COPIED | STOPPED]
     runs += [("cnn", ds, replace(SETTINGS, **{key: value})) for key, value in changed.items()]
     runs += [
         ("cnn", ds.isel(sample=slice(1, None)), SETTINGS),
@@ -89,6 +92,24 @@ def test_no_test_picture_trains_or_stops_a_network(ds):
     assert set(U[by_U.train]) == {0, 1, 2, 3, 4, 5} and not by_U.validation.any()
     assert not set(U[by_U.test]) & {0, 1, 2, 3, 4, 5}
     assert not np.any(by_image.test & by_image.known)
+
+
+def test_the_pictures_of_a_state_stay_together_only_where_whole_states_are_split(ds):
+    seen, state = study_samples(ds, "cnn-copies", SETTINGS), state_labels(ds)
+    for protocol, together in (("images", False), ("states", True)):
+        split = study_parts(ds, seen, replace(SETTINGS, protocol=protocol))
+        known, asked = (set(state[seen.sample[mask]]) for mask in (split.known, split.test))
+        assert known and asked and known.isdisjoint(asked) == together
+        assert set(seen.U[split.known | split.test]) == {0, 1, 2, 3, 4, 5}
+
+
+def test_copies_are_pictures_of_their_state_changed_a_little(ds):
+    one = ds.isel(sample=[3])
+    (copies, plain) = (study_samples(one, name, SETTINGS) for name in ("cnn-copies", "cnn"))
+    assert len(copies) == 10 * len(plain) and set(copies.U) == set(plain.U)
+    difference = np.abs(copies.inputs - np.repeat(plain.inputs, 10, axis=0)).max(axis=(1, 2))
+    assert 0 < difference.max() < 0.1
+    assert len(np.unique(copies.inputs, axis=0)) > len(plain)
 
 
 def test_left_out_values_choose_the_epoch_and_nothing_else(ds, monkeypatch):

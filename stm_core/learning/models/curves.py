@@ -24,9 +24,12 @@ LENGTHS = (0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)  # eV, over which an amplitu
 NUGGETS = (1e-9, 1e-6, 1e-3, 1e-1, 1.0)  # variance of the noise over that of the curve
 SHARES = (0.0, 0.9)  # of the variance, common to all branches
 _LEAST_KNOWN = 3  # values of U that make a curve
+_NEAR = 0.5  # eV along a curve, over which its error is averaged
+_TAIL = 8.0  # degrees of freedom of the errors: a normal distribution has infinitely many
 _FLOOR = 1e-2  # of the root mean square error: no amplitude is trusted further
 _STEP = 0.1  # eV between the points of a curve that is kept
 _FINER = 10  # times as many are compared
+_FARTHEST = 1e20  # standard deviations squared that still count: a product over biases must stay finite
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,13 @@ class BraggCurves(Solved):
     Branches may share a part of their curves, so that one with few U leans on the others (Bonilla, Chai and
     Williams, "Multi-task Gaussian process prediction", 2008, eq. 2). The shared part, the kernel's length
     and its noise are chosen for each branch and amplitude by the leave-one-U-out error (Rasmussen and
-    Williams, "Gaussian processes for machine learning", 2006, eq. 5.12). That error, the same along the
-    curve, is what χ² divides by, together with the scatter of samples of one U. With the process's own
+    Williams, "Gaussian processes for machine learning", 2006, eq. 5.12). That error, averaged over near U of
+    the branch, is what χ² divides by, together with the scatter of samples of one U. With the process's own
     variance, which vanishes at the trained values, readings would snap to these. Beyond the trained values
-    the error grows as leaving out the last of them shows.
+    the error grows as leaving out the last of them shows, at each end of each branch.
+
+    Errors have the tails of Student's t, so that a few amplitudes that are badly interpolated, as near a
+    transition, are outvoted by the others (Lange, Little and Taylor, J. Am. Stat. Assoc. 84, 881 (1989)).
     """
 
     config: CurveConfig
@@ -73,7 +79,9 @@ class BraggCurves(Solved):
     beyond: torch.Tensor
     fine: torch.Tensor
     templates: torch.Tensor
+    within: torch.Tensor
     variance: torch.Tensor
+    log_variance: torch.Tensor
 
     def solve(self, inputs: torch.Tensor, U: np.ndarray, branch: np.ndarray) -> None:
         values = inputs.reshape(len(inputs), -1).double().numpy()
@@ -84,25 +92,27 @@ class BraggCurves(Solved):
         known = _Known.of(U[mine].astype(float), branch[mine], values[mine])
         n = round((self.config.high - self.config.low) / _STEP)
         grid = self.config.low + _STEP * np.arange(n + 1)
-        curves, missed, extrapolated = _smooth(known, grid)
-        error = (missed**2).mean(axis=0) + known.scatter
+        curves, missed, left_out = _smooth(known, grid)
         self.keep(
             grid=grid,
             curves=curves.astype(np.float32),
-            error=error + _FLOOR**2 * error.mean() + np.finfo(np.float32).tiny,
-            growth=(extrapolated**2).mean(axis=0),
-            beyond=known.beyond(grid),
+            error=known.error(missed, grid).astype(np.float32),
+            growth=known.growth(missed, left_out).astype(np.float32),
+            beyond=known.beyond(grid).astype(np.float32),
         )
 
     def restore(self, weights: dict[str, torch.Tensor]) -> None:
         super().restore(weights)
         grid = self.grid.numpy()
         fine = np.linspace(grid[0], grid[-1], _FINER * (len(grid) - 1) + 1)
-        refine = torch.as_tensor(make_interp_spline(grid, np.eye(len(grid)))(fine))
-        far = (refine @ self.beyond.T).clamp(min=0).T.reshape(-1, 1)
-        variance = self.error + far**2 * self.growth
-        templates = (refine @ self.curves.double()).flatten(0, 1)
-        made = {"fine": torch.as_tensor(fine), "templates": templates, "variance": variance}
+        smooth, linear = (
+            torch.as_tensor(make_interp_spline(grid, np.eye(len(grid)), k=degree)(fine)) for degree in (3, 1)
+        )
+        error, far = linear @ self.error.double(), self.beyond.double() @ linear.T
+        variance = error + torch.einsum("bsu,bsf->buf", far**2, self.growth.double())
+        made = {"fine": torch.as_tensor(fine), "templates": (smooth @ self.curves.double()).flatten(0, 1)}
+        made |= {"within": error.flatten(0, 1), "variance": variance.flatten(0, 1)}
+        made["log_variance"] = made["variance"].log()
         for name, tensor in made.items():  # from what is kept, so not kept themselves
             self.register_buffer(name, tensor, persistent=False)
 
@@ -116,19 +126,24 @@ class BraggCurves(Solved):
 
     def read(self, inputs: torch.Tensor) -> Reading:
         flat = inputs.flatten(1).double()
-        known = (~flat.isnan()).double()
-        values, number = torch.where(flat.isnan(), 0.0, flat), known.sum(dim=1)
-        precision = 1 / self.variance
-        # Expanded, so that no array has samples, templates and amplitudes together.
-        cost = known @ (self.templates**2 * precision + self.variance.log()).T
-        cost = cost + values**2 @ precision.T - 2 * values @ (self.templates * precision).T
-        cost = cost / number[:, None]
+        known = ~flat.isnan()
+        values, number = torch.where(known, flat, 0.0), known.sum(dim=1)
+        cost = torch.stack([self._cost(*row) for row in zip(values, known, strict=True)]) / number[:, None]
         best = cost.argmin(dim=1)
         U, spread = self._parabola(cost, best)
-        distance = ((values - self.templates[best]) ** 2 * known / self.error).sum(dim=1) / number
+        square = (values - self.templates[best]) ** 2 / self.within[best]
+        distance = torch.where(known, square, 0.0).sum(dim=1) / number
         # Where χ² says that the errors are larger than thought, so is that of U (the scale factor of the
         # Particle Data Group, Phys. Rev. D 110, 030001 (2024), section 5.2).
         return Reading(U, spread * distance.clamp(min=1).sqrt(), distance)
+
+    def _cost(self, values: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+        """Minus twice the log-likelihood of one sample's amplitudes at every point of every curve."""
+        square = torch.where(known, (values - self.templates) ** 2 / self.variance, 0.0)
+        factors = 1 + square.clamp(max=_FARTHEST) / _TAIL
+        # One logarithm for the product over biases, which is what takes the time.
+        tails = factors.unflatten(1, (len(self.config.bias), -1)).prod(dim=1).log().sum(dim=1)
+        return (_TAIL + 1) * tails + self.log_variance @ known.double()
 
     def _parabola(self, cost: torch.Tensor, best: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Lowest point of the parabola through three neighbours, and where its χ² is one higher."""
@@ -164,38 +179,60 @@ class _Known:
         labels = np.unique(nodes[0], return_inverse=True)[1]
         return cls(nodes[1], labels, mean, variance * (1 - 1 / count.mean()))
 
-    def _ranges(self) -> list[NDArray[np.float64]]:
-        return [self.U[self.branch == k] for k in range(self.branch.max() + 1)]
-
     @property
-    def ends(self) -> NDArray[np.bool_]:
-        """Whether a node is the first or the last of its branch, (n,)."""
-        ranges = self._ranges()
-        return np.array(
-            [U in (ranges[k][0], ranges[k][-1]) for U, k in zip(self.U, self.branch, strict=True)]
-        )
+    def ends(self) -> NDArray[np.int64]:
+        """Positions of the first and the last node of each branch, (n_branches, 2)."""
+        return np.array([np.flatnonzero(self.branch == k)[[0, -1]] for k in range(self.branch.max() + 1)])
+
+    def error(self, missed: NDArray, grid: NDArray) -> NDArray[np.float64]:
+        """Mean square error near each place of each branch, (n_branches, n_grid, n_features).
+
+        The mean over all nodes counts as one more node, so that there is an error where no node is near.
+        """
+        near, square = _kernel(grid, self.U, _NEAR), missed**2
+        found = []
+        for number in range(self.branch.max() + 1):
+            weight = near * (self.branch == number)
+            found.append((weight @ square + square.mean(axis=0)) / (1 + weight.sum(axis=1, keepdims=True)))
+        return _floored(np.stack(found) + self.scatter)
+
+    def growth(self, missed: NDArray, left_out: NDArray) -> NDArray[np.float64]:
+        """Square of what an end is missed by when it is left out, (n_branches, 2, n_features).
+
+        One node says little about one amplitude, so half of it is the mean over amplitudes, each in units of
+        its error.
+        """
+        typical, square = _floored((missed**2).mean(axis=0) + self.scatter), left_out[self.ends] ** 2
+        return (square + (square / typical).mean(axis=-1, keepdims=True) * typical) / 2
 
     def beyond(self, grid: NDArray) -> NDArray[np.float64]:
-        """How far outside its branch each place is, in gaps of the last two, (n_branches, n_grid)."""
-        below = [(U[0] - grid) / (U[1] - U[0]) for U in self._ranges()]
-        above = [(grid - U[-1]) / (U[-1] - U[-2]) for U in self._ranges()]
-        return np.clip(np.maximum(below, above), 0, None)
+        """How far outside each end of its branch a place is, in gaps of the last two nodes there.
+
+        Of shape (n_branches, 2, n_grid).
+        """
+        first, last = self.U[self.ends].T[..., None]
+        gaps = np.abs(self.U[self.ends + np.array([1, -1])] - self.U[self.ends])[..., None]
+        return np.clip(np.stack([first - grid, grid - last], axis=1) / gaps, 0, None)
+
+
+def _floored(error: NDArray) -> NDArray[np.float64]:
+    return error + _FLOOR**2 * error.mean() + np.finfo(np.float32).tiny
 
 
 def _smooth(known: _Known, grid: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-    """Curves (n_branches, n_grid, n_features) by what they miss least, and what they miss.
+    """Curves (n_branches, n_grid, n_features) by what they miss least, what they miss, and left out would.
 
     A value inside is missed by the curves through all other U. The first and the last of a branch would be
-    extrapolated when left out: they are missed by the curve itself, and the extrapolation is returned beside.
+    extrapolated when left out: they are missed by the curve itself.
     """
     U, mean = known.U, known.mean.mean(axis=0)
-    centred, ends = known.mean - mean, known.ends
+    centred, ends = known.mean - mean, np.isin(np.arange(len(U)), known.ends)
     same = known.branch[:, None] == known.branch
     own = np.arange(known.branch.max() + 1)[:, None] == known.branch
     groups = [np.flatnonzero(U == value) for value in np.unique(U)]
     lowest = np.full((len(own), centred.shape[1]), np.inf)
     curve = np.zeros((len(own), len(grid), centred.shape[1]))
-    missed, extrapolated = np.zeros_like(centred), np.zeros_like(centred)
+    missed, left_out = np.zeros_like(centred), np.zeros_like(centred)
     for length, nugget, share in product(LENGTHS, NUGGETS, SHARES):
         matrix = _kernel(U, U, length) * (share + (1 - share) * same)
         inverse = np.linalg.inv(matrix + nugget * np.eye(len(U)))
@@ -208,10 +245,10 @@ def _smooth(known: _Known, grid: NDArray) -> tuple[NDArray, NDArray, NDArray]:
         better = wrong < lowest
         lowest = np.where(better, wrong, lowest)
         chosen = better[known.branch]
-        missed, extrapolated = np.where(chosen, inside, missed), np.where(chosen, residual, extrapolated)
+        missed, left_out = np.where(chosen, inside, missed), np.where(chosen, residual, left_out)
         cross = _kernel(grid, U, length) * (share + (1 - share) * own)[:, None]
         curve = np.where(better[:, None], mean + cross @ weights, curve)
-    return curve, missed, extrapolated[ends]
+    return curve, missed, left_out
 
 
 def _kernel(x: NDArray, y: NDArray, length: float) -> NDArray[np.float64]:
