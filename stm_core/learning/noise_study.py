@@ -114,8 +114,8 @@ class NoiseStudy:
         pandas DataFrame
             One row for each model and level, with columns ``model``, ``level``, ``rms`` (eV), ``bound`` (eV)
             and ``ratio``, medians over the asked states; ``pooled``, the ratio over these together, and
-            ``pooled_all``, over those beyond the largest U as well; ``scatter_all``, the same of the readings'
-            scatter about the mean of their state, which noise makes and no gap between trained U.
+            ``pooled_all``, over those beyond the largest U as well; ``scatter_all``, the same of the
+            scatter of readings about the mean of their state, which noise makes and no gap between trained U.
         """
         rng, states, rows = np.random.default_rng(self.seed), self._read, []
         for name, model, limit, trained in self._readers(levels, rng):

@@ -157,7 +157,7 @@ def samples_of(
     """
     unneeded = settings.split(ds["U"].values).test & (not test) & (settings.protocol not in _OF_PICTURES)
     needed = np.flatnonzero(~unneeded)
-    made: dict[tuple[str, str], Samples] = {}
+    made: dict[tuple[str, str, int], Samples] = {}
     found = {}
     for name in names:
         if (sees := study_model(name).sees) not in made:

@@ -103,7 +103,9 @@ def test_the_tip_passes_less_of_shorter_waves(ds, config):
 def test_curves_taught_by_noise_come_near_the_bound_and_clean_ones_do_not(ds):
     study = NoiseStudy(ds, Exposure(pixels=32, pixel=0.5), n_states=4)
     found = study.in_white_noise([0.3]).set_index("model")
-    assert (found[["pooled", "pooled_all", "scatter_all"]] > 0).all(axis=None)
+    assert (found[["pooled", "pooled_all"]] > 0).all(axis=None)
+    # Eight readings of each state: their variance is at most 8/7 of the mean square.
+    assert found["scatter_all"].between(0, np.sqrt(8 / 7) * found["pooled_all"]).all()
     assert 0.5 < found.loc["curves", "ratio"] < found.loc["curves, trained on clean maps", "ratio"]
     assert found.loc["curves", "bound"] <= found.loc["curves, one bias", "bound"]
 
