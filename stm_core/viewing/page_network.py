@@ -22,6 +22,7 @@ from stm_core.learning import (
     star_vectors,
 )
 from stm_core.learning.evaluation import Trained, as_regressor
+from stm_core.learning.models.curves import TAIL
 from stm_core.learning.uncertainty import COVERAGE
 from stm_core.simulation import GRAPHENE_LATTICE, TwistedBilayer
 from stm_core.viewing.inpage import packed
@@ -112,8 +113,12 @@ def _curves(model: BraggCurves) -> dict[str, Any]:
         "bias": config.bias[0],
         "vectors": vectors.tolist(),
         "fine": fine.tolist(),
+        "tail": TAIL,
         # In double precision: χ² divides differences of curves by small errors.
-        "refine": packed(make_interp_spline(grid, np.eye(len(grid)))(fine), "float64"),
+        **{
+            name: packed(make_interp_spline(grid, np.eye(len(grid)), k=degree)(fine), "float64")
+            for name, degree in (("smooth", 3), ("linear", 1))
+        },
         **{name: packed(getattr(model, name)) for name in ("curves", "error", "growth", "beyond")},
     }
 

@@ -26,23 +26,27 @@ globalThis.stm = globalThis.stm || {};
     });
   };
 
-  // Curves and their variances on the fine grid, [branch][point × star]; made once.
+  // Curves, their errors, and these with what is extrapolated, on the fine grid, [branch][point × star]; made once.
   function refined(model) {
     if (model.made) return model.made;
     const [branches, grid, width] = model.curves.shape;
     const points = model.fine.length;
-    const made = { templates: [], variance: [] };
+    const made = { templates: [], within: [], variance: [] };
     for (let b = 0; b < branches; b++) {
-      const [templates, variance] = [new Float64Array(points * width), new Float64Array(points * width)];
-      const far = product(model.refine, (g) => model.beyond.data[b * grid + g]).map((value) => Math.max(0, value) ** 2);
+      const [templates, within, variance] = [0, 1, 2].map(() => new Float64Array(points * width));
+      const far = [0, 1].map((end) => product(model.linear, (g) => model.beyond.data[(2 * b + end) * grid + g]));
       for (let k = 0; k < width; k++) {
-        const curve = product(model.refine, (g) => model.curves.data[(b * grid + g) * width + k]);
+        const curve = product(model.smooth, (g) => model.curves.data[(b * grid + g) * width + k]);
+        const error = product(model.linear, (g) => model.error.data[(b * grid + g) * width + k]);
+        const grown = [0, 1].map((end) => model.growth.data[(2 * b + end) * width + k]);
         for (let p = 0; p < points; p++) {
           templates[p * width + k] = curve[p];
-          variance[p * width + k] = model.error.data[k] + far[p] * model.growth.data[k];
+          within[p * width + k] = error[p];
+          variance[p * width + k] = error[p] + far[0][p] ** 2 * grown[0] + far[1][p] ** 2 * grown[1];
         }
       }
       made.templates.push(templates);
+      made.within.push(within);
       made.variance.push(variance);
     }
     return (model.made = made);
@@ -50,14 +54,15 @@ globalThis.stm = globalThis.stm || {};
 
   // U, its spread (eV) and χ² per amplitude of the nearest point of all curves, from the stars in `known`.
   function nearest(model, values, known) {
-    const { templates, variance } = refined(model);
+    const { templates, within, variance } = refined(model);
     const [points, width] = [model.fine.length, values.length];
     const costs = templates.map((curve, b) =>
       Float64Array.from({ length: points }, (_, p) => {
         let sum = 0;
         for (const k of known) {
           const at = p * width + k;
-          sum += (values[k] - curve[at]) ** 2 / variance[b][at] + Math.log(variance[b][at]);
+          const square = (values[k] - curve[at]) ** 2 / variance[b][at];
+          sum += (model.tail + 1) * Math.log1p(square / model.tail) + Math.log(variance[b][at]);
         }
         return sum / known.length;
       }),
@@ -71,7 +76,8 @@ globalThis.stm = globalThis.stm || {};
     const shift = middle === point ? Math.min(1, Math.max(-1, (left - right) / (2 * bend))) : 0;
     let distance = 0;
     for (const k of known) {
-      distance += (values[k] - templates[branch][point * width + k]) ** 2 / model.error.data[k];
+      const at = point * width + k;
+      distance += (values[k] - templates[branch][at]) ** 2 / within[branch][at];
     }
     distance /= known.length;
     const spread = step * Math.min(100, Math.sqrt(2 / bend)) * Math.sqrt(Math.max(1, distance));

@@ -23,9 +23,9 @@ from stm_core.learning.registry import Reading, Solved, register
 LENGTHS = (0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)  # eV, over which an amplitude changes
 NUGGETS = (1e-9, 1e-6, 1e-3, 1e-1, 1.0)  # variance of the noise over that of the curve
 SHARES = (0.0, 0.9)  # of the variance, common to all branches
+TAIL = 8.0  # degrees of freedom of the errors: a normal distribution has infinitely many
 _LEAST_KNOWN = 3  # values of U that make a curve
 _NEAR = 0.5  # eV along a curve, over which its error is averaged
-_TAIL = 8.0  # degrees of freedom of the errors: a normal distribution has infinitely many
 _FLOOR = 1e-2  # of the root mean square error: no amplitude is trusted further
 _STEP = 0.1  # eV between the points of a curve that is kept
 _FINER = 10  # times as many are compared
@@ -140,10 +140,10 @@ class BraggCurves(Solved):
     def _cost(self, values: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
         """Minus twice the log-likelihood of one sample's amplitudes at every point of every curve."""
         square = torch.where(known, (values - self.templates) ** 2 / self.variance, 0.0)
-        factors = 1 + square.clamp(max=_FARTHEST) / _TAIL
+        factors = 1 + square.clamp(max=_FARTHEST) / TAIL
         # One logarithm for the product over biases, which is what takes the time.
         tails = factors.unflatten(1, (len(self.config.bias), -1)).prod(dim=1).log().sum(dim=1)
-        return (_TAIL + 1) * tails + self.log_variance @ known.double()
+        return (TAIL + 1) * tails + self.log_variance @ known.double()
 
     def _parabola(self, cost: torch.Tensor, best: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Lowest point of the parabola through three neighbours, and where its χ² is one higher."""
