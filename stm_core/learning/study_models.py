@@ -217,7 +217,7 @@ def trained_regressor(
     ds : xarray.Dataset
         The whole dataset, as `load_dataset` returns it.
     name : str
-        One of `STUDY_MODELS` or `ABLATION`.
+        As for `study_model`.
     settings : StudySettings, optional
     checkpoints : path-like, optional
         Folder of the checkpoints; without it nothing is read or kept.

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from scipy.interpolate import make_interp_spline
 from torch import nn
 
 from stm_core.learning import (
@@ -22,7 +21,7 @@ from stm_core.learning import (
     star_vectors,
 )
 from stm_core.learning.evaluation import Trained, as_regressor
-from stm_core.learning.models.curves import TAIL
+from stm_core.learning.models.curves import TAIL, refinement
 from stm_core.learning.uncertainty import COVERAGE
 from stm_core.simulation import GRAPHENE_LATTICE, TwistedBilayer
 from stm_core.viewing.inpage import packed
@@ -105,7 +104,7 @@ def _curves(model: BraggCurves) -> dict[str, Any]:
     config = model.config
     if len(config.bias) != 1:
         raise ValueError(f"a page reads one bias at a time, but the model has {len(config.bias)}")
-    grid, fine = (axis.double().numpy() for axis in (model.grid, model.fine))
+    fine, smooth, linear = refinement(model.grid.double().numpy())
     vectors = star_vectors(TwistedBilayer(config.i, config.spacing), config.n_stars) * GRAPHENE_LATTICE
     return {
         "kind": "curves",
@@ -115,10 +114,8 @@ def _curves(model: BraggCurves) -> dict[str, Any]:
         "fine": fine.tolist(),
         "tail": TAIL,
         # In double precision: χ² divides differences of curves by small errors.
-        **{
-            name: packed(make_interp_spline(grid, np.eye(len(grid)), k=degree)(fine), "float64")
-            for name, degree in (("smooth", 3), ("linear", 1))
-        },
+        "smooth": packed(smooth, "float64"),
+        "linear": packed(linear, "float64"),
         **{name: packed(getattr(model, name)) for name in ("curves", "error", "growth", "beyond")},
     }
 

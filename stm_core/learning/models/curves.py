@@ -103,14 +103,10 @@ class BraggCurves(Solved):
 
     def restore(self, weights: dict[str, torch.Tensor]) -> None:
         super().restore(weights)
-        grid = self.grid.numpy()
-        fine = np.linspace(grid[0], grid[-1], _FINER * (len(grid) - 1) + 1)
-        smooth, linear = (
-            torch.as_tensor(make_interp_spline(grid, np.eye(len(grid)), k=degree)(fine)) for degree in (3, 1)
-        )
+        fine, smooth, linear = map(torch.as_tensor, refinement(self.grid.numpy()))
         error, far = linear @ self.error.double(), self.beyond.double() @ linear.T
         variance = error + torch.einsum("bsu,bsf->buf", far**2, self.growth.double())
-        made = {"fine": torch.as_tensor(fine), "templates": (smooth @ self.curves.double()).flatten(0, 1)}
+        made = {"fine": fine, "templates": (smooth @ self.curves.double()).flatten(0, 1)}
         made |= {"within": error.flatten(0, 1), "variance": variance.flatten(0, 1)}
         made["log_variance"] = made["variance"].log()
         for name, tensor in made.items():  # from what is kept, so not kept themselves
@@ -213,6 +209,13 @@ class _Known:
         first, last = self.U[self.ends].T[..., None]
         gaps = np.abs(self.U[self.ends + np.array([1, -1])] - self.U[self.ends])[..., None]
         return np.clip(np.stack([first - grid, grid - last], axis=1) / gaps, 0, None)
+
+
+def refinement(grid: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """Finer places (n_fine,) on a grid, and matrices (n_fine, n_grid) to them: smooth, and linear."""
+    fine = np.linspace(grid[0], grid[-1], _FINER * (len(grid) - 1) + 1)
+    smooth, linear = (make_interp_spline(grid, np.eye(len(grid)), k=degree)(fine) for degree in (3, 1))
+    return fine, smooth, linear
 
 
 def _floored(error: NDArray) -> NDArray[np.float64]:
